@@ -1,0 +1,1 @@
+"""Numerics that know only torch and numpy: quadrature, recurrences, filter bases, contractions."""
