@@ -36,6 +36,11 @@ def folder(tmp_path):
     return tmp_path
 
 
+def first_sample(kind, *args):
+    r = kind(*args)
+    return r.inputs(0), r.target(0)
+
+
 def config(folder, **fields):
     return DataConfig(**{"source": "folder", "path": str(folder), "standardize": False, **fields})
 
@@ -148,9 +153,7 @@ def pickled_label(folder):
 def test_each_fault_is_named(folder, damage, match):
     damage(folder)
     with pytest.raises(DataError, match=match):
-        r = FolderRecords(folder, config(folder))
-        r.inputs(0)
-        r.target(0)
+        first_sample(FolderRecords, folder, config(folder))
 
 
 def test_decompression_bombs_are_refused(folder, monkeypatch):

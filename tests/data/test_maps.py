@@ -40,9 +40,7 @@ def test_a_map_on_the_grid_passes_unchanged(grid):
 
 
 @settings(deadline=None, max_examples=25)
-@given(
-    st.integers(4, 40), st.integers(4, 60), st.integers(2, 30), st.integers(3, 50), st.integers(0, 2**31 - 1)
-)
+@given(st.integers(4, 40), st.integers(4, 60), st.integers(2, 30), st.integers(3, 50), st.integers(0, 2**31 - 1))
 def test_averages_keep_constants_and_the_mean_over_the_sphere(h, w, nlat, nlon, seed):
     values = np.random.default_rng(seed).standard_normal((2, h, w)).astype(np.float32)
     m = global_map(values, "x")
@@ -64,8 +62,8 @@ def test_whole_factors_are_plain_box_means():
 def test_rotated_reading_converges_to_the_rotated_function(kind):
     """(R f)(x) = f(R⁻¹x): the error over the sphere falls with the square of the step.
 
-        (By area: in the row around a pole the mean of a cell is not its node, an error of first order.)
-        """
+    (By area: in the row around a pole the mean of a cell is not its node, an error of first order.)
+    """
     R = random_rotation(torch.Generator().manual_seed(1))
     errors = []
     for n in (24, 48):
@@ -74,9 +72,7 @@ def test_rotated_reading_converges_to_the_rotated_function(kind):
         # the left borders meet, so the source's columns lie where its own cells do on the grid's circle
         shift = source.longitude_step / 2 - grid.longitude_step / 2
         theta, phi = source.colatitudes[:, None], source.longitudes[None] + shift
-        p = torch.stack(
-            [theta.sin() * phi.cos(), theta.sin() * phi.sin(), theta.cos().expand(-1, source.nlon)], dim=-1
-        )
+        p = torch.stack([theta.sin() * phi.cos(), theta.sin() * phi.sin(), theta.cos().expand(-1, source.nlon)], dim=-1)
         m = GlobalMap(polynomial(p).numpy().astype(np.float32), source.colatitudes.numpy())
         want = polynomial(grid.points @ R)
         errors.append(float(grid.integrate((m.on_turned_grid(grid, R) - want).square()).mean().sqrt()))

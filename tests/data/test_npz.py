@@ -24,6 +24,11 @@ def records(path, **fields):
     return NpzRecords(path, DataConfig(source="npz", **fields))
 
 
+def first_sample(path, **fields):
+    r = records(path, **fields)
+    return r.inputs(0), r.target(0)
+
+
 rng = np.random.default_rng(0)
 
 
@@ -102,7 +107,13 @@ def test_samples_channels_by_label_static_inputs_and_latitudes(tmp_path, n):
     mask = rng.random((H, W)) > 0.5
     lat = np.linspace(-75, 75, H)
     path = saved(
-        tmp_path, x=x, mask=mask, lat=lat, lon=np.arange(W) * 30.0, fields=np.array(["u", "sst", "v"]), names=np.arange(n)
+        tmp_path,
+        x=x,
+        mask=mask,
+        lat=lat,
+        lon=np.arange(W) * 30.0,
+        fields=np.array(["u", "sst", "v"]),
+        names=np.arange(n),
     )
     r = records(
         path, task="regression", inputs=("x[u]", "x[2]", "mask"), targets=("x[sst]",), channel_names_from="fields"
@@ -175,9 +186,7 @@ GOOD = {"x": np.zeros((H, W)), "y": np.zeros((H, W), dtype=np.uint8)}
 def test_wrong_files_and_wishes_are_errors(tmp_path, arrays, fields, match):
     path = saved(tmp_path, **arrays)
     with pytest.raises(DataError, match=match):
-        r = records(path, **{"inputs": ("x",), "targets": ("y",), **fields})
-        r.inputs(0)
-        r.target(0)
+        first_sample(path, **{"inputs": ("x",), "targets": ("y",), **fields})
 
 
 def test_damaged_archives_are_named(tmp_path):

@@ -128,9 +128,7 @@ def resolve_layout(
     if len(fits) != 1:
         why = "more than one pair of axes" if fits else "no pair of axes"
         like = f"{size[0]} × {size[1]}, or " if size else ""
-        raise DataError(
-            f"{what} has shape {shape}: {why} looks like a map ({like}twice as wide as high); {fix}."
-        )
+        raise DataError(f"{what} has shape {shape}: {why} looks like a map ({like}twice as wide as high); {fix}.")
     if fits[0] == "?HW":
         if batched is None:
             raise DataError(f"{what} has shape {shape}: its first axis may be samples or channels; {fix}.")
