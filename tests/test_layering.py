@@ -113,7 +113,7 @@ def _public_definitions(
 
 
 def convolution_kinds(tree: Tree) -> dict[str, str]:
-    """Files of ``nn`` with a public convolution, and the kind each is of: ``nn.disco_oriented`` is ``disco``."""
+    """Files of ``nn`` with a public convolution, and their kinds: that of ``nn.disco_oriented`` is ``disco``."""
     return {
         name: name.split(".")[1].partition("_")[0]
         for name, module in tree.asts.items()
