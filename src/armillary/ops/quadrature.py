@@ -29,8 +29,16 @@ def gauss_legendre(n: int) -> tuple[Tensor, Tensor]:
     Returns: colatitudes (n,), ascending in (0, π), radians; weights (n,), sum 2.
     Source: Abramowitz & Stegun 25.4.29; pinned by ``tests/ops/test_quadrature.py``.
     """
-    x, w = scipy.special.roots_legendre(n)
-    return torch.from_numpy(np.arccos(x)[::-1].copy()), torch.from_numpy(w[::-1].copy())
+    start = np.arccos(scipy.special.roots_legendre(n)[0])[::-1].astype(np.longdouble)
+    theta, slope = start, np.ones_like(start)
+    for _ in range(2):  # Newton in θ and extended precision: nodes and weights to the last bit of float64
+        x, sin = np.cos(theta), np.sin(theta)
+        before, value = np.ones_like(x), x.copy()
+        for k in range(1, n):
+            before, value = value, ((2 * k + 1) * x * value - k * before) / (k + 1)
+        slope = n * (x * value - before) / sin  # dP_n/dθ
+        theta = theta - value / slope
+    return torch.from_numpy(theta.astype(np.float64)), torch.from_numpy((2 / slope**2).astype(np.float64))
 
 
 @lru_cache(maxsize=32)
@@ -94,8 +102,6 @@ def equiangular_inner_product(n: int, poles: bool, odd: bool) -> Tensor:
             series[:, 0] /= 2
             series[:, -1] /= 2
         sign = 1.0
-    overlap = 0.5 * (
-        _sine_weighted_cosines(k[:, None] - k) + sign * _sine_weighted_cosines(k[:, None] + k)
-    )
+    overlap = 0.5 * (_sine_weighted_cosines(k[:, None] - k) + sign * _sine_weighted_cosines(k[:, None] + k))
     gram = series.T @ overlap @ series
     return 0.5 * (gram + gram.T)

@@ -1,0 +1,105 @@
+"""SO(3): rotations as matrices and ZYZ Euler angles, and the Wigner matrices.
+
+``R = Z(α) Y(β) Z(γ)``; actions are left, ``(R f)(x) = f(R⁻¹ x)``. On coefficients of the complex spherical harmonics
+``(R f)_lm = Σ_n D^l_mn(R) f_ln`` with ``D^l_mn(α, β, γ) = e^{-imα} d^l_mn(β) e^{-inγ}``.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from armillary.ops.wigner import wigner_d
+
+
+def check_rotation(R: Tensor) -> None:
+    """Raise a ValueError unless R is a proper rotation matrix, shape (3, 3)."""
+    if tuple(R.shape) != (3, 3):
+        raise ValueError(f"R has shape {tuple(R.shape)}, wanted a rotation matrix of shape (3, 3).")
+    tolerance = 1e-4 if R.dtype in (torch.float32, torch.bfloat16, torch.float16) else 1e-9
+    error = (R.double() @ R.double().T - torch.eye(3, dtype=torch.float64, device=R.device)).abs().max()
+    if not error < tolerance or torch.linalg.det(R.double()) < 0:
+        raise ValueError(
+            f"R is not a rotation: max |R R^T - 1| = {float(error):.1e}, det = {float(torch.linalg.det(R.double())):+.3f}; "
+            f"wanted an orthogonal matrix with determinant +1."
+        )
+
+
+def from_euler_zyz(alpha: float | Tensor, beta: float | Tensor, gamma: float | Tensor) -> Tensor:
+    """The matrix ``Z(α) Y(β) Z(γ)``, (..., 3, 3) float64; angles in radians, broadcast together."""
+    a, b, c = torch.broadcast_tensors(*(torch.as_tensor(v, dtype=torch.float64) for v in (alpha, beta, gamma)))
+    return rotation_about("z", a) @ rotation_about("y", b) @ rotation_about("z", c)
+
+
+def rotation_about(axis: str, angle: float | Tensor) -> Tensor:
+    """Right-handed rotation about "x", "y" or "z" by ``angle`` radians, (..., 3, 3) float64."""
+    if axis not in ("x", "y", "z"):
+        raise ValueError(f"got axis {axis!r}, wanted 'x', 'y' or 'z'.")
+    angle = torch.as_tensor(angle, dtype=torch.float64)
+    c, s, zero, one = torch.cos(angle), torch.sin(angle), torch.zeros_like(angle), torch.ones_like(angle)
+    rows = {
+        "x": (one, zero, zero, zero, c, -s, zero, s, c),
+        "y": (c, zero, s, zero, one, zero, -s, zero, c),
+        "z": (c, -s, zero, s, c, zero, zero, zero, one),
+    }[axis]
+    return torch.stack(rows, dim=-1).reshape(*angle.shape, 3, 3)
+
+
+def euler_zyz(R: Tensor) -> tuple[float, float, float]:
+    """(α, β, γ) with ``R = Z(α) Y(β) Z(γ)``, β ∈ [0, π]; where β is 0 or π, γ = 0.
+
+    Raises: ValueError where R is not a rotation.
+    """
+    check_rotation(R)
+    R = R.double().cpu()
+    sin = torch.hypot(R[0, 2], R[1, 2])
+    beta = torch.atan2(sin, R[2, 2])
+    if sin > 1e-12:
+        alpha = torch.atan2(R[1, 2], R[0, 2])
+        gamma = torch.atan2(R[2, 1], -R[2, 0])
+    else:
+        alpha, gamma = torch.atan2(R[1, 0], R[1, 1]), torch.zeros(())
+    return float(alpha), float(beta), float(gamma)
+
+
+def random_rotation(generator: torch.Generator | None = None, dtype: torch.dtype = torch.float64) -> Tensor:
+    """A rotation drawn from the Haar measure, (3, 3): a uniform unit quaternion as a matrix."""
+    q = torch.randn(4, generator=generator, dtype=torch.float64)
+    w, x, y, z = q / q.norm()
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    return torch.stack([torch.stack(row) for row in rows]).to(dtype)
+
+
+def wigner_D(l: int, R: Tensor) -> Tensor:
+    """``D^l(R)``, (2l + 1, 2l + 1) complex128, rows and columns m = -l..l; unitary, ``D(R S) = D(R) D(S)``."""
+    alpha, beta, gamma = euler_zyz(R)
+    m = torch.arange(-l, l + 1)
+    *_, d = wigner_d(l, m[:, None], m[None, :], torch.tensor([[beta]], dtype=torch.float64))
+    left = torch.polar(torch.ones(2 * l + 1, dtype=torch.float64), -m.double() * alpha)
+    right = torch.polar(torch.ones(2 * l + 1, dtype=torch.float64), -m.double() * gamma)
+    return left[:, None] * d * right
+
+
+def real_to_complex(l: int) -> Tensor:
+    """U with ``a_complex = U a_real``, (2l + 1, 2l + 1) complex128, unitary; both ordered m = -l..l.
+
+    Real harmonics: ``Y_{l,m} = √2 (-1)^m Re Y_l^m`` for m > 0, ``√2 (-1)^m Im Y_l^|m|`` for m < 0: for l = 1 they
+    are proportional to (y, z, x).
+    """
+    U = torch.zeros(2 * l + 1, 2 * l + 1, dtype=torch.complex128)
+    U[l, l] = 1
+    for m in range(1, l + 1):
+        sign = -1.0 if m % 2 else 1.0
+        U[l + m, l + m], U[l + m, l - m] = sign * 0.5**0.5, -1j * sign * 0.5**0.5
+        U[l - m, l + m], U[l - m, l - m] = 0.5**0.5, 1j * 0.5**0.5
+    return U
+
+
+def wigner_D_real(l: int, R: Tensor) -> Tensor:
+    """The Wigner matrix in the real basis ordered m = -l..l, (2l + 1, 2l + 1) float64, orthogonal."""
+    U = real_to_complex(l)
+    return (U.conj().T @ wigner_D(l, R) @ U).real

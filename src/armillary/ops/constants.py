@@ -1,0 +1,51 @@
+"""Modules that carry float64 constants: they move between devices, never lose precision, and are cast at use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class ConstantModule(nn.Module):
+    """A module with constants: non-persistent buffers that follow ``.to(device)`` but keep their dtype.
+
+    ``module.half().double()`` therefore ends with the constants it was built with. ``constant(name, like)`` gives the
+    value in the dtype and on the device of ``like``; the last cast of each is remembered outside of tracing.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._constant_names: list[str] = []
+        self._casts: dict[str, Tensor] = {}
+
+    def register_constant(self, name: str, value: Tensor) -> None:
+        """Store ``value`` as a constant: moved with the module, absent from its state dict."""
+        self.register_buffer(name, value, persistent=False)
+        self._constant_names.append(name)
+
+    def constant(self, name: str, like: Tensor) -> Tensor:
+        """The constant in the (real) dtype and on the device of ``like``."""
+        value = self._buffers[name]
+        assert value is not None
+        dtype = like.dtype.to_real() if like.dtype.is_complex else like.dtype
+        if value.dtype == dtype and value.device == like.device:
+            return value
+        if torch.compiler.is_compiling():
+            return value.to(like.device, dtype)
+        cast = self._casts.get(name)
+        if cast is None or cast.dtype != dtype or cast.device != like.device:
+            cast = self._casts[name] = value.to(like.device, dtype)
+        return cast
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        before = {name: self._buffers[name] for name in self._constant_names}
+        super()._apply(fn, recurse)
+        self._casts = {}
+        for name, value in before.items():
+            moved = self._buffers[name]
+            if value is not None and moved is not None and moved.dtype != value.dtype:
+                self._buffers[name] = value.to(moved.device)
+        return self
