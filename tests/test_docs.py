@@ -56,9 +56,7 @@ def test_python_in_pages_runs(page: Path, tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_the_runner_sees_faults(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text(
-        "```python\nx = 1\n```\n\n```text\nnot python\n```\n\n````python\n\nassert x == 2\n````\n"
-    )
+    page.write_text("```python\nx = 1\n```\n\n```text\nnot python\n```\n\n````python\n\nassert x == 2\n````\n")
     with pytest.raises(AssertionError) as caught:
         run_page(page)
     assert caught.traceback[-1].lineno + 1 == 11
@@ -98,9 +96,7 @@ def broken_links(page: Path) -> list[str]:
 
 def test_links_lead_somewhere(tmp_path: Path) -> None:
     assert {str(page.relative_to(ROOT)): broken_links(page) for page in PAGES if broken_links(page)} == {}
-    (tmp_path / "page.md").write_text(
-        "[a](page.md#x) [b](nowhere.md) ![c](https://example.org/c.png) ![d](d.png)"
-    )
+    (tmp_path / "page.md").write_text("[a](page.md#x) [b](nowhere.md) ![c](https://example.org/c.png) ![d](d.png)")
     assert broken_links(tmp_path / "page.md") == ["nowhere.md", "d.png"]
 
 

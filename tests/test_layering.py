@@ -159,9 +159,7 @@ def unpickling(tree: Tree) -> list[str]:
             where = f"{name}:{getattr(node, 'lineno', 0)}"
             if isinstance(node, ast.Import):
                 found += [f"{where} imports {a.name}" for a in node.names if room(a.name) in UNPICKLERS]
-            elif (
-                isinstance(node, ast.ImportFrom) and not node.level and room(node.module or "") in UNPICKLERS
-            ):
+            elif isinstance(node, ast.ImportFrom) and not node.level and room(node.module or "") in UNPICKLERS:
                 found.append(f"{where} imports {node.module}")
             elif isinstance(node, ast.Call):
                 call = ast.unparse(node.func)
@@ -203,9 +201,7 @@ def grow(root: Path, files: dict[str, str]) -> Tree:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "__init__.py").write_text('"""A room."""\n')
     for name, text in files.items():
-        (package / name).write_text(
-            text if name.endswith("__init__.py") and not text else f'"""A file."""\n{text}\n'
-        )
+        (package / name).write_text(text if name.endswith("__init__.py") and not text else f'"""A file."""\n{text}\n')
     return Tree(package)
 
 
@@ -264,9 +260,7 @@ def test_entangled_convolutions_are_found(tmp_path: Path) -> None:
 
 
 def test_missing_docstrings_are_found(tmp_path: Path) -> None:
-    tree = grow(
-        tmp_path, {"ops/a.py": "def f(): ...\nclass C: ...\ndef _g(): ...", "ops/_b.py": "def h(): ..."}
-    )
+    tree = grow(tmp_path, {"ops/a.py": "def f(): ...\nclass C: ...\ndef _g(): ...", "ops/_b.py": "def h(): ..."})
     assert undocumented(tree) == ["ops.a.f", "ops.a.C"]
     (tree.root / "ops" / "a.py").write_text("x = 1\n")
     assert undocumented(Tree(tree.root)) == ["ops.a: module"]
