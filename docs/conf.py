@@ -30,7 +30,8 @@ _CODE = re.compile(r"(``.+?``)", re.DOTALL)
 def _escape(text: str) -> str:
     """Plain words as reStructuredText: only ``code`` keeps its meaning, so |n|, *x and a_ stay what they are."""
     parts = _CODE.split(text.strip())
-    return "".join(p if p.startswith("``") else re.sub(r"([\\*`|_])", r"\\\1", p) for p in parts)
+    text = "".join(p if p.startswith("``") else re.sub(r"([\\*`|_])", r"\\\1", p) for p in parts)
+    return "\\" + text if re.match(r"[.:>=+#(]|\w+[.)]\s", text) else text
 
 
 def _paragraphs(lines: list[str]) -> list[str]:
@@ -42,10 +43,9 @@ def _paragraphs(lines: list[str]) -> list[str]:
     def close() -> None:
         if open_text:
             slot = _SLOT.match(open_text[0])
-            text = " ".join(open_text)
-            text = f"**{slot[0]}** {_escape(text[slot.end() :])}" if slot else _escape(text)
-            # A list item is one line here, so nothing hangs on its indentation.
-            out.extend([text.replace("\\- ", "- ", 1), ""])
+            text = re.sub(r"::$", ":" if len(open_text[-1]) > 2 else "", " ".join(open_text)).strip()
+            # A paragraph or list item is one line from here on, so nothing hangs on its indentation.
+            out.extend([f"**{slot[0]}** {_escape(text[slot.end() :])}" if slot else _escape(text), ""])
             open_text.clear()
 
     for line in lines:

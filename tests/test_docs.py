@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
+import io
 import os
 import re
 import subprocess
@@ -98,6 +100,35 @@ def test_links_lead_somewhere(tmp_path: Path) -> None:
     assert {str(page.relative_to(ROOT)): broken_links(page) for page in PAGES if broken_links(page)} == {}
     (tmp_path / "page.md").write_text("[a](page.md#x) [b](nowhere.md) ![c](https://example.org/c.png) ![d](d.png)")
     assert broken_links(tmp_path / "page.md") == ["nowhere.md", "d.png"]
+
+
+NASTY = [
+    "|n| < N, *x and **y, a_ and `b`, C:\\path.\n\n    f = |x|_2 *\n      more\n\nRaises: ValueError\n  if so_.",
+    "A list\nthat follows:\n- one_\n  goes on\n- two\n\nReturns: ``a|b``; x.\nSource: [1]_, |y|.",
+    "Files.\n\n::\n\n    config.toml   what *was* asked\n\n    state.json\n      deeper\nand text follows::\n\n    x",
+    "1. is no list\n\n(a) nor this\n\n.. nor:: a directive\n\n:param: x\n\n>>> nor a session\n\n=====",
+]
+
+
+@pytest.mark.parametrize("docstring", NASTY)
+def test_docstrings_need_no_markup(docstring: str) -> None:
+    """What docs/conf.py makes of a plain docstring parses without complaint and loses no word."""
+    core = pytest.importorskip("docutils.core", reason="needs the [docs] extra")
+    spec = importlib.util.spec_from_file_location("docs_conf", ROOT / "docs" / "conf.py")
+    assert spec is not None
+    conf = importlib.util.module_from_spec(spec)
+    assert spec.loader is not None
+    spec.loader.exec_module(conf)
+
+    def parsed(text: str) -> tuple[str, str]:
+        complaints = io.StringIO()
+        tree = core.publish_doctree(text, settings_overrides={"report_level": 1, "warning_stream": complaints})
+        return re.sub(r"[\W_]+", " ", tree.astext()).strip(), complaints.getvalue()
+
+    words, complaints = parsed("\n".join(conf._paragraphs(docstring.splitlines())))
+    assert complaints == ""
+    assert words == re.sub(r"[\W_]+", " ", docstring).strip()
+    assert parsed(docstring)[1] != "", "the case is too tame: it is sound markup as it stands"
 
 
 def test_html_builds_without_warnings(tmp_path: Path) -> None:
