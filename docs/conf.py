@@ -78,7 +78,7 @@ def _docstring(app: Any, what: str, name: str, obj: Any, options: Any, lines: li
 def _list_rooms(app: Any, page: str, source: list[str]) -> None:
     """The API page lists every public room of the package, so a new room needs no new page."""
     if page == "api":
-        for room in sorted(m.name for m in pkgutil.iter_modules(armillary.__path__) if m.ispkg):
+        for room in sorted(m.name for m in pkgutil.iter_modules(armillary.__path__) if m.ispkg and m.name != "cli"):
             source[0] += (
                 f"\n## armillary.{room}\n\n```{{eval-rst}}\n.. automodule:: armillary.{room}\n   :members:\n```\n"
             )

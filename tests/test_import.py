@@ -14,7 +14,7 @@ import pytest
 
 import armillary
 
-ROOMS = sorted(f"armillary.{m.name}" for m in pkgutil.iter_modules(armillary.__path__) if m.name != "__main__")
+ROOMS = sorted(f"armillary.{m.name}" for m in pkgutil.iter_modules(armillary.__path__) if m.name[0] != "_")
 ENTRIES = [name for name in ("armillary", "armillary.cli") if importlib.util.find_spec(name)]
 HEAVY = {"PIL", "e3nn", "lightning_fabric", "matplotlib", "netCDF4", "pandas", "sklearn", "tensorboardX"}
 HEAVY |= {"xarray", "zarr"}
