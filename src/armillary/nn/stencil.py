@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from armillary.ops.filters import FilterBasis
-from armillary.ops.moments import LocalPolynomials, monomials
+from armillary.ops.moments import EXTRA_DEGREES, LocalPolynomials, monomials
 from armillary.spaces import SphereGrid
 from armillary.spaces.neighbours import LongitudePattern, Neighbourhood, neighbourhoods
 
@@ -69,17 +69,18 @@ def build_stencil(
             f"Wanted at least {grid_in.ring_spacing:.4g} rad (one ring of the input grid)."
         )
     norms = _norms(basis, cutoff)
-    shared = _moments(basis, cutoff, centre, turn, 0.0, max_degree or 0)
+    
     degree = -1
     if max_degree is not None:
         for cap in caps:
             cap.factor(max_degree)
         degree = next(d for d in range(max_degree, -1, -1) if all(cap.supports(d) for cap in caps))
+    shared = _moments(basis, cutoff, centre, turn, 0.0, degree + EXTRA_DEGREES)
     values, rows, offset = [], [], 0
     for theta, cap in zip(grid_out.colatitudes.tolist(), caps, strict=True):
         if degree >= 0:
             own = centre is Centre.INPUT and not basis.axisymmetric
-            targets = _moments(basis, cutoff, centre, turn, theta, degree) if own else shared
+            targets = _moments(basis, cutoff, centre, turn, theta, degree + EXTRA_DEGREES) if own else shared
             cap.correct(targets, degree)
         block = cap.values / norms[:, None, None]
         if spin:
@@ -103,9 +104,9 @@ class _Cap:
 
     def __init__(self, hood: Neighbourhood, basis: FilterBasis, cutoff: float, centre: Centre, turn: float) -> None:
         self.hood = hood
-        self.r = (hood.angle / cutoff).clamp(max=1)
+        self.r = hood.angle / cutoff  # up to 1 + slack: a point just outside keeps its place, but ψ is taken at the edge
         azimuth = hood.azimuth if centre is Centre.OUTPUT else math.pi + hood.azimuth - hood.transport
-        sampled = basis.evaluate(self.r, azimuth - turn) * hood.weight * hood.inside
+        sampled = basis.evaluate(self.r.clamp(max=1), azimuth - turn) * hood.weight * hood.inside
         self.values = sampled.transpose(0, 1).contiguous()
         self.empty = bool((hood.inside.flatten(1).sum(1) == 0).any())
         self.polynomials: list[LocalPolynomials] = []
