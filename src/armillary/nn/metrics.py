@@ -145,7 +145,7 @@ class RegressionMetrics(Metrics):
     ``acc = Σ a (y - c)(t - c) / √(Σ a (y - c)² Σ a (t - c)²)`` of each sample, averaged over samples.
 
     ``compute`` gives ``rmse/NAME``, ``mae/NAME``, ``bias/NAME``, ``acc/NAME`` for every variable, and ``rmse``,
-    ``mae``, ``bias`` over the values of all variables together (meaningful where they share a unit or are standardised).
+    ``mae``, ``bias`` over all variables together (meaningful where they share a unit or are standardised).
 
     Shapes: prediction and target (B, C, H, W), one channel per name; climatology (C, H, W).
     Raises: ValueError for other shapes. Source: Rasp et al. 2020 and 2024 (WeatherBench, RMSE of version 2's order);
