@@ -81,7 +81,9 @@ def check(
         network = network_for(config, trained.spec, grid)
         load_weights(network, weights, where=str(opened.checkpoint_path("best")))
         x = resample(fields, trained.grid, grid, lmax=degree)
-        for angle, rotations in track(list(turns.items()), f"{grid.nlat} rings", transient=True):
+        for angle, rotations in track(
+            turns.items(), f"{grid.nlat} rings", transient=True, disable=not Console().is_terminal
+        ):
             rows.append(_row(network.eval(), x, grid, angle, rotations, trained.spec.task) | {"resolution": factor})
     result = {"grid": trained.grid.to_dict(), "lmax": degree, "samples": len(fields), "axes": axes, "rows": rows}
     write_json(opened.path / "check.json", finite(result))
@@ -177,8 +179,10 @@ def _draw(path: Path, rows: list[dict[str, Any]], task: str) -> Path:
         right.plot([r["nlat"] for r in own], [r["error"] for r in own], marker="o", label=f"{angle:g}°")
     left.set_xlabel("rotation angle [degrees]")
     right.set_xlabel("rings (same weights)")
-    if all(row["nlat"] > 0 for row in rows):
-        right.set_xscale("log", base=2)
+    rings = sorted({row["nlat"] for row in rows})
+    right.set_xscale("log")
+    right.set_xticks(rings, labels=[str(n) for n in rings])
+    right.set_xticks([], minor=True)
     for axis in (left, right):
         if any(row["error"] > 0 for row in rows):
             axis.set_yscale("log")

@@ -96,7 +96,9 @@ def apply_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollectio
             Run.open(path)
             path = path / "config.toml"
         table = _without_null(read_file(path))
-        Dict(data=table, source=str(path), use_commands_as_keys=False)(app, commands, arguments)
+        for command in reversed(commands):  # [train] is a table of settings, not the command of that name
+            table = {command: table}
+        Dict(data=table, source=str(path))(app, commands, arguments)
 
 
 def _without_null(table: dict[str, Any]) -> dict[str, Any]:

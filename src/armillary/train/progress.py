@@ -53,10 +53,11 @@ class Display:
         self._bar.update(self._task, note="validating", description=f"epoch {epoch + 1}/{self.epochs}")
 
     def epoch_line(self, row: Mapping[str, Any], best: bool) -> None:
-        """One line for a finished epoch."""
-        parts = [f"epoch {row['epoch']}/{self.epochs}"]
-        parts += [f"{k.replace('_', ' ')} {v:.4g}" for k, v in row.items() if k not in ("epoch", "step")]
-        self.say("  ".join(parts) + ("  *" if best else ""))
+        """One line for a finished epoch: losses and the first metrics (metrics.csv has all)."""
+        metrics = [k for k in row if k.startswith("valid_") and "/" not in k and not k.endswith("_pixels")]
+        names = ["train_loss", *metrics[:4], "lr"]
+        parts = [f"epoch {row['epoch']}/{self.epochs}", *(f"{k.replace('_', ' ')} {row[k]:.4g}" for k in names)]
+        self.say("  ".join(parts) + f"  {row['seconds']:.1f} s" + ("  (best)" if best else ""))
 
     def say(self, text: str) -> None:
         if self.enabled:
