@@ -103,10 +103,10 @@ def resolve_layout(
 ) -> str:
     """The axes of an array, by explicit rules.
 
-    ``stated`` wins. Otherwise two neighbouring axes are the map if they equal ``size`` (latitudes,
-    longitudes) or have the ratio 1 : 2 within two columns. What is left is C after the map; in a 4-D array
-    N before it; in a 3-D array the axis before the map is N if ``batched``, C if not, and must be stated
-    where that is not known (None).
+    ``stated`` wins. Otherwise two neighbouring axes are the map if they equal ``size`` (latitudes, longitudes), or
+    else if the second is twice the first (less 2 to plus 1, for poles and closed circles) of at least 4. What is left
+    is C after the map; in a 4-D array N before it; in a 3-D array the axis before the map is N if ``batched``, C if
+    not, and must be stated where that is not known (None).
     Raises: DataError naming the array, its shape and the layouts.
     """
     fix = f"set data.layout (or target_layout) to one of {', '.join(LAYOUTS)}"
@@ -118,18 +118,17 @@ def resolve_layout(
         return stated
 
     def is_map(h: int, w: int) -> bool:
-        return (h, w) == size or (h > 1 and abs(w - 2 * h) <= 2)
+        return h >= 4 and -2 <= w - 2 * h <= 1
 
     if len(shape) == 2:
         return "HW"
     options = {3: ("HWC", "?HW"), 4: ("NHWC", "NCHW")}.get(len(shape), ())
-    fits = [o for o in options if is_map(shape[o.index("H")], shape[o.index("W")])]
+    fits = [o for o in options if (shape[o.index("H")], shape[o.index("W")]) == size]
+    fits = fits or [o for o in options if is_map(shape[o.index("H")], shape[o.index("W")])]
     if len(fits) != 1:
         why = "more than one pair of axes" if fits else "no pair of axes"
-        like = f" {size[0]} × {size[1]} or" if size else ""
-        raise DataError(
-            f"{what} has shape {shape}: {why} looks like a map ({like.strip()} twice as wide as high); {fix}."
-        )
+        like = f"{size[0]} × {size[1]}, or " if size else ""
+        raise DataError(f"{what} has shape {shape}: {why} looks like a map ({like}twice as wide as high); {fix}.")
     if fits[0] == "?HW":
         if batched is None:
             raise DataError(f"{what} has shape {shape}: its first axis may be samples or channels; {fix}.")

@@ -38,6 +38,8 @@ def check_labels(labels: np.ndarray, n_classes: int, ignore: int | None, what: s
 def numbered_classes(labels: np.ndarray, ignore: int | None) -> tuple[str, ...]:
     """Names "0", "1", … up to the highest label that occurs."""
     scored = labels if ignore is None else labels[labels != ignore]
-    if scored.size == 0 or scored.dtype.kind not in "iub":
-        raise DataError("the labels have no scored integer: set data.class_names.")
+    if scored.dtype.kind not in "iub":
+        raise DataError(f"the target holds {scored.dtype}, labels are integers: save them as uint8 or int64.")
+    if scored.size == 0:
+        raise DataError("no label is scored (all are data.ignore): nothing to learn.")
     return tuple(str(i) for i in range(int(scored.max()) + 1))

@@ -121,8 +121,7 @@ class GlobalMap:
         n = (1, 1)
         if how == "majority":
             n = (_subpoints(height / grid.nlat), _subpoints(width / grid.nlon))
-        points = grid.points if n == (1, 1) else _cell_points(grid, *n)
-        row, column = _angles(points @ rotation.to(torch.float64), grid, width)
+        row, column = _angles(_cell_points(grid, *n) @ rotation.to(torch.float64), grid, width)
         edges = torch.from_numpy(_edges(self.colatitudes)[1:-1])
         # A point on a border is sent west and north, whatever rounding says.
         i = torch.searchsorted(edges, (row - 1e-9).contiguous())
@@ -202,7 +201,9 @@ def _edges(colatitudes: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _cell_points(grid: SphereGrid, rows: int, columns: int) -> Tensor:
-    """Points at the centres of equal parts of each cell, (nlat·rows, nlon·columns, 3)."""
+    """Points at the centres of equal parts of each cell, (nlat·rows, nlon·columns, 3); the nodes for one part."""
+    if rows == columns == 1:
+        return grid.points
     edges = np.cos(_edges(grid.colatitudes.numpy()))
     part = (np.arange(rows) + 0.5) / rows
     z = torch.from_numpy((edges[:-1, None] + (edges[1:] - edges[:-1])[:, None] * part).reshape(-1, 1))

@@ -20,8 +20,8 @@ def check_rotation(R: Tensor) -> None:
     error = (R.double() @ R.double().T - torch.eye(3, dtype=torch.float64, device=R.device)).abs().max()
     if not error < tolerance or torch.linalg.det(R.double()) < 0:
         raise ValueError(
-            f"R is not a rotation: max |R R^T - 1| = {float(error):.1e}, det = {float(torch.linalg.det(R.double())):+.3f}; "
-            f"wanted an orthogonal matrix with determinant +1."
+            f"R is not a rotation: max |R R^T - 1| = {float(error):.1e}, det = {float(torch.linalg.det(R.double())):+.3f};"
+            f" wanted an orthogonal matrix with determinant +1."
         )
 
 

@@ -1,0 +1,143 @@
+"""DISCO: discrete–continuous convolution on the sphere.
+
+Shape legend: B batch, C channels in, O channels out, K basis functions.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from armillary.nn.stencil import Centre, build_stencil
+from armillary.ops.constants import ConstantModule
+from armillary.ops.disco import disco
+from armillary.ops.filters import FilterBasis, PiecewiseLinear
+from armillary.spaces import SphereGrid
+
+DEFAULT_RINGS = 3.0
+
+
+def rings(count: float, grid: SphereGrid) -> float:
+    """A cutoff of ``count`` rings of the input grid, in radians: ``count · π/nlat``."""
+    return count * grid.ring_spacing
+
+
+class StencilConv(ConstantModule, ABC):
+    """What the two DISCO layers share; they differ in the end of the stencil at which the filter is anchored."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        grid: SphereGrid,
+        grid_out: SphereGrid | None = None,
+        *,
+        basis: FilterBasis | None = None,
+        cutoff: float | None = None,
+        groups: int = 1,
+        bias: bool = True,
+        moments: int | None = 4,
+    ) -> None:
+        super().__init__()
+        if groups < 1 or in_channels % groups or out_channels % groups:
+            raise ValueError(
+                f"got in_channels = {in_channels}, out_channels = {out_channels}, groups = {groups}: "
+                f"wanted groups to divide both."
+            )
+        if moments is not None and not 0 <= moments <= 8:
+            raise ValueError(f"got moments = {moments}, wanted 0 <= moments <= 8, or None to sample the filters only.")
+        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
+        self.grid, self.grid_out = grid, grid if grid_out is None else grid_out
+        self.basis = PiecewiseLinear(3) if basis is None else basis
+        self.cutoff = rings(DEFAULT_RINGS, self.grid) if cutoff is None else float(cutoff)
+        if not 0 < self.cutoff < torch.pi / 2:
+            raise ValueError(f"got cutoff = {self.cutoff:.4g} rad, wanted 0 < cutoff < π/2.")
+        stencil = build_stencil(self.grid, self.grid_out, self.basis, self.cutoff, moments, self.centre)
+        self.degree, self.pattern, self._blocks = stencil.degree, stencil.pattern, stencil.blocks
+        self.register_constant("stencil", stencil.values)
+        fan_in = in_channels // groups * self.basis.size
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels // groups, self.basis.size) * fan_in**-0.5)
+        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+
+    @property
+    @abstractmethod
+    def centre(self) -> Centre:
+        """The end of the stencil at which the filter is anchored."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.grid.check_field(x, f"{type(self).__name__}")
+        if x.ndim != 4 or x.shape[1] != self.in_channels:
+            raise ValueError(
+                f"x has shape {tuple(x.shape)}, {type(self).__name__} was built for (batch, {self.in_channels}, "
+                f"{self.grid.nlat}, {self.grid.nlon}): pass in_channels={x.shape[1] if x.ndim == 4 else '…'} or "
+                f"reshape x."
+            )
+        values = self.constant("stencil", x)
+        y = disco(x, self.weight.to(x.dtype), values, self._blocks, self.grid_out.nlon, self.groups)
+        return y if self.bias is None else y + self.bias.to(x.dtype)[:, None, None]
+
+    def extra_repr(self) -> str:
+        phases = self.pattern.n_phases
+        grids = f"{self.grid}" if self.grid_out == self.grid else f"{self.grid} → {self.grid_out}"
+        parts = [
+            f"{self.in_channels}, {self.out_channels}, {grids}",
+            f"basis={self.basis}",
+            f"cutoff={self.cutoff:.4g} rad ({self.cutoff / self.grid.ring_spacing:.3g} rings)",
+            "moments not matched" if self.degree < 0 else f"moments matched to degree {self.degree}",
+            f"longitude stride {self.pattern.stride}"
+            if phases == 1
+            else f"longitudes by the general path: {phases} phases, stride {self.pattern.stride}",
+        ]
+        if self.groups > 1:
+            parts.append(f"groups={self.groups}")
+        if self.bias is None:
+            parts.append("bias=False")
+        return ", ".join(parts)
+
+
+class DiscoConv(StencilConv):
+    """DISCO convolution on the sphere: a continuous local filter, integrated by the quadrature of the grid.
+
+    Equation: ``y_o(ω) = b_o + Σ_c Σ_k w_ock ∫ x_c(ω') ψ_k(R_ω⁻¹ ω') dω'`` with ``R_ω = Z(φ) Y(θ)``, evaluated as
+    ``Σ_i s_ki x_c(ω_i)`` over the points within ``cutoff``; the stencil s is ``q_i ψ_k``, corrected so that local
+    polynomials up to degree ``moments`` are integrated exactly (``nn.stencil``, ``ops.moments``).
+
+    Shapes: (B, in_channels, *grid.shape) → (B, out_channels, *grid_out.shape). Any pair of grids: where the ratio of
+    longitudes is not an integer a general path is taken, and ``repr`` says so.
+    ``basis`` (default ``PiecewiseLinear(3)``) spans the filters, each normalised to ``∫ |ψ_k| dω = 1``; ``cutoff`` is in
+    radians (default: three rings of the input grid); ``moments`` is the highest degree to match (the neighbours may
+    support less: see ``degree`` and ``repr``), None to sample the filter only. State dict: ``weight``
+    (out, in/groups, K) and ``bias`` (out,).
+
+    Symmetry: with an axisymmetric basis, SO(3)-equivariant up to the discretisation error, which falls with order ≥ 4 in
+    the resolution for a fixed field and a cutoff of a fixed number of rings; with a directional basis only asymptotically,
+    as the cutoff shrinks.
+
+    Raises: ValueError for channels that groups do not divide, a cutoff that holds no neighbour or exceeds π/2, or an
+    input off the grid.
+    Source: Ocampo, Price & McEwen 2023 (arXiv 2209.13603), eq. 7–10; moment matching is ours. Pinned by
+    ``tests/nn/test_disco.py``.
+    """
+
+    @property
+    def centre(self) -> Centre:
+        return Centre.OUTPUT
+
+
+class DiscoConvTranspose(StencilConv):
+    """Transposed DISCO convolution: each input point spreads the filter about itself. Used to upsample.
+
+    Equation: ``y_o(ω) = b_o + Σ_c Σ_k w_ock ∫ x_c(ω') ψ_k(R_ω'⁻¹ ω) dω'``: the adjoint of ``DiscoConv`` with the grids
+    swapped, up to quadrature weights. With an axisymmetric basis it is the same operator as ``DiscoConv`` between the two
+    grids. Evaluated as a gather at each output point, with matched moments there, so that a coarse input does not imprint
+    its grid on the output.
+
+    Shapes, arguments, symmetry and errors as for ``DiscoConv``; ``grid`` is the (coarse) input, ``grid_out`` the output.
+    Source: as ``DiscoConv``, section 4; pinned by ``tests/nn/test_disco.py``.
+    """
+
+    @property
+    def centre(self) -> Centre:
+        return Centre.INPUT
