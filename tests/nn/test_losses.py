@@ -139,6 +139,36 @@ def test_gradient_error_under_rotation_falls_at_second_order(kind):
     assert math.log2(errors[0] / errors[1]) > 1.7
 
 
+@pytest.mark.parametrize("grid", [*GRIDS, Equiangular(3, 2, poles=True), GaussLegendre(2)], ids=str)
+def test_gradient_loss_equals_the_sum_over_pairs_of_neighbours(grid):
+    y = torch.randn(2, 1, *grid.shape, dtype=torch.float64)
+    t = torch.randn_like(y)
+    t[torch.rand(t.shape) < 0.2] = math.nan
+    e, theta = y - t, grid.colatitudes.tolist()
+    edges = [0.0, *theta[1:-1], math.pi]  # between rings j and j + 1 lies the zone edges[j]..edges[j + 1]
+    loss = 0.0
+    poles = abs(math.sin(theta[0])) < 1e-12
+    rings = grid.ring_weights.tolist()
+    if poles:
+        rings[1], rings[-2] = rings[1] + rings[0], rings[-2] + rings[-1]
+    for axis in ("theta", "phi"):
+        total = area = 0.0
+        for b in range(2):
+            for j in range(grid.nlat - 1) if axis == "theta" else range(int(poles), grid.nlat - int(poles)):
+                for k in range(grid.nlon):
+                    if axis == "theta":
+                        slope = (e[b, 0, j + 1, k] - e[b, 0, j, k]) / (theta[j + 1] - theta[j])
+                        a = math.cos(edges[j]) - math.cos(edges[j + 1])
+                    else:
+                        slope = e[b, 0, j, (k + 1) % grid.nlon] - e[b, 0, j, k]
+                        slope = slope / (math.sin(theta[j]) * grid.longitude_step)
+                        a = rings[j]
+                    if not slope.isnan():
+                        total, area = total + a * slope**2, area + a
+        loss = loss + total / area
+    torch.testing.assert_close(GradientLoss(grid)(y, t), loss)
+
+
 def test_gradient_loss_ignores_constants_and_unscored_neighbours():
     grid = GaussLegendre(6, 9)
     y = torch.randn(1, 2, *grid.shape, dtype=torch.float64)

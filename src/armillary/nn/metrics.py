@@ -148,7 +148,8 @@ class RegressionMetrics(Metrics):
     ``mae``, ``bias`` over all variables together (meaningful where they share a unit or are standardised).
 
     Shapes: prediction and target (B, C, H, W), one channel per name; climatology (C, H, W).
-    Raises: ValueError for other shapes. Source: Rasp et al. 2020 and 2024 (WeatherBench, RMSE of version 2's order);
+    Raises: ValueError for other shapes.
+    Source: Rasp et al. 2024 (WeatherBench 2; there too the root follows the mean over time);
     pinned by ``tests/nn/test_metrics.py``.
     """
 
