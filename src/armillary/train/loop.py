@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
-from rich.console import Console
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
@@ -25,6 +24,7 @@ from armillary.train.state import random_state, seed_everything, set_random_stat
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+    from rich.console import Console
 
 
 class NonFiniteLoss(RuntimeError):

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 class Display:
     """Progress of ``epochs`` x ``steps``; quiet on all processes but the first. Without a terminal: only the lines."""
 
     def __init__(self, epochs: int, steps: int, *, console: Console | None, enabled: bool) -> None:
+        # rich draws from python's random generator when it is imported, so it is imported when it is used.
+        from rich import progress
+        from rich.console import Console
+
         self.epochs, self.steps = epochs, steps
         self.console = console or Console()
         self.enabled = enabled
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+        self._bar = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TimeElapsedColumn(),
+            progress.TextColumn("left"),
+            progress.TimeRemainingColumn(),
+            progress.TextColumn("{task.fields[note]}"),
             console=self.console,
             transient=True,
             disable=not enabled or not self.console.is_terminal,
