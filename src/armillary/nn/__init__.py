@@ -1,15 +1,43 @@
-"""Equivariant layers, and what networks of them need."""
+"""Layers, losses and metrics: ordinary modules on plain tensors, built with the space the data lies on."""
 
 from armillary.nn.disco import DiscoConv, DiscoConvTranspose, rings
+from armillary.nn.dropout import FieldDropout
+from armillary.nn.losses import CrossEntropyLoss, DiceLoss, GradientLoss, L1Loss, L2Loss, SumLoss
+from armillary.nn.metrics import ClassificationMetrics, Metrics, RegressionMetrics, SegmentationMetrics
+from armillary.nn.nonlinearities import Pointwise
+from armillary.nn.norms import SphereBatchNorm, SphereGroupNorm, SphereInstanceNorm, SphereLayerNorm
+from armillary.nn.pooling import OrientationMax, OrientationMean, Pool, SphereMax, SphereMean, Unpool
 from armillary.ops.filters import CustomBasis, FilterBasis, FourierAzimuth, PiecewiseLinear, Zernike
 
 __all__ = [
+    "ClassificationMetrics",
+    "CrossEntropyLoss",
     "CustomBasis",
+    "DiceLoss",
     "DiscoConv",
     "DiscoConvTranspose",
+    "FieldDropout",
     "FilterBasis",
     "FourierAzimuth",
+    "GradientLoss",
+    "L1Loss",
+    "L2Loss",
+    "Metrics",
+    "OrientationMax",
+    "OrientationMean",
     "PiecewiseLinear",
+    "Pointwise",
+    "Pool",
+    "RegressionMetrics",
+    "SegmentationMetrics",
+    "SphereBatchNorm",
+    "SphereGroupNorm",
+    "SphereInstanceNorm",
+    "SphereLayerNorm",
+    "SphereMax",
+    "SphereMean",
+    "SumLoss",
+    "Unpool",
     "Zernike",
     "rings",
 ]

@@ -1,0 +1,77 @@
+"""Averages over the sphere by quadrature: what norms, pooling and losses share.
+
+Shapes: B batch, C channels, G orientations (only on an ``OrientedGrid``), H rings, W longitudes. Every point of a ring
+has the same quadrature weight, so an average is a plain mean along the ring (and over orientations and whatever else is
+averaged) followed by a weighted sum over rings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from armillary.spaces import OrientedGrid, SphereGrid
+
+Space = SphereGrid | OrientedGrid
+
+
+def sphere_of(space: Space) -> SphereGrid:
+    """The grid on the sphere under ``space``. Raises: TypeError for anything that is not a space."""
+    if isinstance(space, OrientedGrid):
+        return space.grid
+    if isinstance(space, SphereGrid):
+        return space
+    raise TypeError(
+        f"got {space!r} of type {type(space).__name__}, wanted a SphereGrid or an OrientedGrid: "
+        f"pass for example armillary.spaces.Equiangular(64)."
+    )
+
+
+def mean_weights(space: Space) -> Tensor:
+    """Ring weights that sum to 1, shape (H, 1), float64: they broadcast against ``(..., H, W)``."""
+    weights = sphere_of(space).ring_weights
+    return (weights / weights.sum())[:, None]
+
+
+def working_dtype(dtype: torch.dtype) -> torch.dtype:
+    """The dtype sums are taken in: float32 for half precision, otherwise the dtype itself."""
+    return torch.promote_types(dtype, torch.float32)
+
+
+def check_input(x: Tensor, space: Space, who: str, channels: int | None = None) -> None:
+    """Raise a ValueError that says what came, what was wanted and the fix, unless x is ``(B, C, *space.shape)``."""
+    space.check_field(x, who)
+    wanted = 2 + len(space.shape)
+    if x.ndim != wanted:
+        raise ValueError(
+            f"x has {x.ndim} dimensions, shape {tuple(x.shape)}; {who} wants {wanted}, (batch, channels, "
+            f"{', '.join(map(str, space.shape))}): add the missing dimension with unsqueeze, or build with the "
+            f"space that x lies on."
+        )
+    if channels is not None and x.shape[1] != channels:
+        raise ValueError(
+            f"x has {x.shape[1]} channels in dim 1, {who} was built for {channels}: "
+            f"pass channels={x.shape[1]} or change the layer before it."
+        )
+
+
+def average(x: Tensor, weights_H1: Tensor, dims: Sequence[int]) -> Tensor:
+    """The mean over ``dims`` (non-negative; the ring dimension x.ndim - 2 among them), weighted along rings.
+
+    Keeps the averaged dimensions with size 1. ``weights_H1`` sum to 1, in the dtype of x.
+    """
+    others = [d for d in dims if d != x.ndim - 2]
+    rings = x.mean(dim=others, keepdim=True) if others else x
+    return (rings * weights_H1).sum(dim=-2, keepdim=True)
+
+
+def moments(x: Tensor, weights_H1: Tensor, dims: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Mean and (population) variance over ``dims``, area-weighted, in two passes: the variance is never negative.
+
+    ``mean = Σ w x``, ``var = Σ w (x - mean)²`` with Σ w = 1. There is no Bessel correction: quadrature weights have no
+    natural number of samples, and the population variance is the one that tends to ∫(f - mean)² dω/4π.
+    """
+    mean = average(x, weights_H1, dims)
+    return mean, average((x - mean).square(), weights_H1, dims)
