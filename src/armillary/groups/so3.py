@@ -18,10 +18,11 @@ def check_rotation(R: Tensor) -> None:
         raise ValueError(f"R has shape {tuple(R.shape)}, wanted a rotation matrix of shape (3, 3).")
     tolerance = 1e-4 if R.dtype in (torch.float32, torch.bfloat16, torch.float16) else 1e-9
     error = (R.double() @ R.double().T - torch.eye(3, dtype=torch.float64, device=R.device)).abs().max()
-    if not error < tolerance or torch.linalg.det(R.double()) < 0:
+    determinant = float(torch.linalg.det(R.double()))
+    if not error < tolerance or determinant < 0:
         raise ValueError(
-            f"R is not a rotation: max |R R^T - 1| = {float(error):.1e}, det = {float(torch.linalg.det(R.double())):+.3f};"
-            f" wanted an orthogonal matrix with determinant +1."
+            f"R is not a rotation: max |R R^T - 1| = {float(error):.1e}, det = {determinant:+.3f}; "
+            f"wanted an orthogonal matrix with determinant +1."
         )
 
 

@@ -106,14 +106,15 @@ class DiscoConv(StencilConv):
 
     Shapes: (B, in_channels, *grid.shape) → (B, out_channels, *grid_out.shape). Any pair of grids: where the ratio of
     longitudes is not an integer a general path is taken, and ``repr`` says so.
-    ``basis`` (default ``PiecewiseLinear(3)``) spans the filters, each normalised to ``∫ |ψ_k| dω = 1``; ``cutoff`` is in
+    ``basis`` (default ``PiecewiseLinear(3)``) spans the filters, each normalised to ``∫ |ψ_k| dω = 1``; ``cutoff``
+    is in
     radians (default: three rings of the input grid); ``moments`` is the highest degree to match (the neighbours may
     support less: see ``degree`` and ``repr``), None to sample the filter only. State dict: ``weight``
     (out, in/groups, K) and ``bias`` (out,).
 
-    Symmetry: with an axisymmetric basis, SO(3)-equivariant up to the discretisation error, which falls with order ≥ 4 in
-    the resolution for a fixed field and a cutoff of a fixed number of rings; with a directional basis only asymptotically,
-    as the cutoff shrinks.
+    Symmetry: with an axisymmetric basis, SO(3)-equivariant up to the discretisation error, which falls with order ≥
+    4 in the resolution for a fixed field and a cutoff of a fixed number of rings; with a directional basis only
+    asymptotically, as the cutoff shrinks.
 
     Raises: ValueError for channels that groups do not divide, a cutoff that holds no neighbour or exceeds π/2, or an
     input off the grid.
@@ -130,12 +131,13 @@ class DiscoConvTranspose(StencilConv):
     """Transposed DISCO convolution: each input point spreads the filter about itself. Used to upsample.
 
     Equation: ``y_o(ω) = b_o + Σ_c Σ_k w_ock ∫ x_c(ω') ψ_k(R_ω'⁻¹ ω) dω'``: the adjoint of ``DiscoConv`` with the grids
-    swapped, up to quadrature weights. With an axisymmetric basis it is the same operator as ``DiscoConv`` between the two
-    grids. Evaluated as a gather at each output point, with matched moments there, so that a coarse input does not imprint
-    its grid on the output.
+    swapped, up to quadrature weights. With an axisymmetric basis it is the same operator as ``DiscoConv`` between
+    the two
+    grids. Evaluated as a gather at each output point, with matched moments there, so that a coarse input does not
+    imprint its grid on the output.
 
-    Shapes, arguments, symmetry and errors as for ``DiscoConv``; ``grid`` is the (coarse) input, ``grid_out`` the output.
-    Source: as ``DiscoConv``, section 4; pinned by ``tests/nn/test_disco.py``.
+    Shapes, arguments, symmetry and errors as for ``DiscoConv``; ``grid`` is the (coarse) input, ``grid_out`` the
+    output. Source: as ``DiscoConv``, section 4; pinned by ``tests/nn/test_disco.py``.
     """
 
     @property

@@ -1,6 +1,7 @@
 """Stencils of DISCO layers: a continuous filter basis on a pair of grids, as the numbers that ``ops.disco`` contracts.
 
-Each basis function is normalised by its continuous integral, ``∫ |ψ_k| dω = 1`` over the cap, and, with matched moments,
+Each basis function is normalised by its continuous integral, ``∫ |ψ_k| dω = 1`` over the cap, and, with matched
+moments,
 integrates every local polynomial of degree ≤ p as the continuous filter does. A layer is therefore the continuous
 convolution, whatever the grid: its weights may be moved between resolutions and kinds of grid unchanged.
 """
@@ -56,7 +57,8 @@ def build_stencil(
 ) -> Stencil:
     """The stencil of ``basis``, turned by the angle ``turn`` about its centre, between two grids.
 
-    With ``spin`` = n > 0 each function appears twice, times cos(n t) and sin(n t) with t the angle of parallel transport from
+    With ``spin`` = n > 0 each function appears twice, times cos(n t) and sin(n t) with t the angle of parallel
+    transport from
     the input to the output point: that carries the orientation frequency n of a field between their frames.
     ``max_degree`` None switches the moment correction off.
 
@@ -69,7 +71,7 @@ def build_stencil(
             f"Wanted at least {grid_in.ring_spacing:.4g} rad (one ring of the input grid)."
         )
     norms = _norms(basis, cutoff)
-    
+
     degree = -1
     if max_degree is not None:
         for cap in caps:
@@ -104,7 +106,9 @@ class _Cap:
 
     def __init__(self, hood: Neighbourhood, basis: FilterBasis, cutoff: float, centre: Centre, turn: float) -> None:
         self.hood = hood
-        self.r = hood.angle / cutoff  # up to 1 + slack: a point just outside keeps its place, but ψ is taken at the edge
+        self.r = (
+            hood.angle / cutoff
+        )  # up to 1 + slack: a point just outside keeps its place, but ψ is taken at the edge
         azimuth = hood.azimuth if centre is Centre.OUTPUT else math.pi + hood.azimuth - hood.transport
         sampled = basis.evaluate(self.r.clamp(max=1), azimuth - turn) * hood.weight * hood.inside
         self.values = sampled.transpose(0, 1).contiguous()

@@ -2,10 +2,11 @@
 
     y[b, o, j, q] = Σ_{c, k} w[o, c, k] Σ_{i, p} Ψ_j[r, k, i, p] x[b, c, i, p + t·stride],     q = t·n_phases + r
 
-The stencil is stored once per output latitude j, as a rectangle of rings i and longitudes p (indices wrap), for each of the
+The stencil is stored once per output latitude j, as a rectangle of rings i and longitudes p (indices wrap), for each
+of the
 ``n_phases`` output longitudes after which the pattern repeats. ``values`` is the concatenation of the blocks Ψ_j, each
-(n_phases, K, rings, width) in row-major order; ``blocks`` (nlat_out, 5) on the CPU holds (first ring, rings, first column,
-width, offset into values).
+(n_phases, K, rings, width) in row-major order; ``blocks`` (nlat_out, 5) on the CPU holds (first ring, rings, first
+column, width, offset into values).
 
 The three operators are each bilinear, and each other's derivatives, so gradients of every order exist. This reference
 runs a latitude at a time: the K-fold intermediate of the whole field never exists.
@@ -115,9 +116,7 @@ def disco_grad_input(
 
 
 @torch.library.custom_op("armillary::disco_grad_weight", mutates_args=())
-def disco_grad_weight(
-    x: Tensor, grad: Tensor, values: Tensor, blocks: Tensor, n_functions: int, groups: int
-) -> Tensor:
+def disco_grad_weight(x: Tensor, grad: Tensor, values: Tensor, blocks: Tensor, n_functions: int, groups: int) -> Tensor:
     """The adjoint of ``disco`` in the weight: x and grad → (O, C/groups, K)."""
     batch, channels, _, nlon_in = x.shape
     out_channels, nlon_out = grad.shape[1], grad.shape[3]
@@ -138,9 +137,7 @@ def _(x: Tensor, weight: Tensor, values: Tensor, blocks: Tensor, nlon_out: int, 
 
 
 @disco_grad_input.register_fake
-def _(
-    grad: Tensor, weight: Tensor, values: Tensor, blocks: Tensor, nlat_in: int, nlon_in: int, groups: int
-) -> Tensor:
+def _(grad: Tensor, weight: Tensor, values: Tensor, blocks: Tensor, nlat_in: int, nlon_in: int, groups: int) -> Tensor:
     return grad.new_empty(grad.shape[0], weight.shape[1] * groups, nlat_in, nlon_in)
 
 

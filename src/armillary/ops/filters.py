@@ -1,8 +1,8 @@
 """Bases of filters on a spherical cap: what a DISCO layer learns combinations of.
 
 A filter lives on the cap of radius θ_c about the north pole, in geodesic polar coordinates: relative radius
-r = ϑ/θ_c ∈ [0, 1] and azimuth ϕ, from the direction of growing colatitude towards growing longitude. A basis is a frozen
-value, so that stencils built from it can be cached.
+r = ϑ/θ_c ∈ [0, 1] and azimuth ϕ, from the direction of growing colatitude towards growing longitude. A basis is a
+frozen value, so that stencils built from it can be cached.
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ def _check_counts(basis: FilterBasis, **counts: int) -> None:
 class PiecewiseLinear(FilterBasis):
     """Hat functions in radius, times hat functions in azimuth.
 
-    Radial nodes at r = i/n_radial for i = 0..n_radial - 1; each hat falls to zero at its neighbours, the last one at the
-    edge of the cap. With ``n_azimuthal = 1`` all functions are axisymmetric and ``size = n_radial``; otherwise the
+    Radial nodes at r = i/n_radial for i = 0..n_radial - 1; each hat falls to zero at its neighbours, the last one at
+    the edge of the cap. With ``n_azimuthal = 1`` all functions are axisymmetric and ``size = n_radial``; otherwise the
     central hat stays axisymmetric and the others are multiplied by ``n_azimuthal`` hats centred at ϕ = 2πj/n_azimuthal:
     ``size = 1 + (n_radial - 1)·n_azimuthal``.
     """

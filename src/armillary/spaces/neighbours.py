@@ -1,8 +1,8 @@
 """Neighbourhoods between two grids of iso-latitude rings: which input points lie in the cap about an output point.
 
 The grids repeat in longitude, so one block per output latitude describes all of its points. Where the numbers of
-longitudes have greatest common divisor g, the pattern repeats every ``n_phases = nlon_out/g`` output points, for which the
-input moves by ``stride = nlon_in/g`` points: one phase where the ratio nlon_in/nlon_out is an integer.
+longitudes have greatest common divisor g, the pattern repeats every ``n_phases = nlon_out/g`` output points, for
+which the input moves by ``stride = nlon_in/g`` points: one phase where the ratio nlon_in/nlon_out is an integer.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ class Neighbourhood:
     ``ring`` and ``column`` are its first ring and longitude index (the latter relative to output point 0, may be
     negative; indices wrap). All tensors have shape (n_phases, rings, width), float64:
     ``angle`` the geodesic distance ϑ, ``azimuth`` the direction ϕ from growing colatitude towards growing longitude,
-    ``transport`` the angle by which the frame at the input point is turned, after parallel transport along the geodesic,
+    ``transport`` the angle by which the frame at the input point is turned, after parallel transport along the
+    geodesic,
     against the frame at the output point; ``weight`` quadrature of the input point; ``inside`` whether ϑ ≤ cutoff.
     """
 
