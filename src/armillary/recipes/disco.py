@@ -35,8 +35,9 @@ from armillary.train import Run, TrainConfig, evaluate, fit, load_weights, make_
 from armillary.train.state import seed_everything
 
 CLAIM = (
-    "DISCO spherical CNNs are robust under rotation where planar ones are not, equivariant up to quadrature, linear in "
-    "the number of pixels, and at 4k save 10⁹ of the computation and 10⁴ of the memory of other equivariant convolutions."
+    "DISCO spherical CNNs are robust under rotation where planar ones are not, equivariant up to quadrature, linear "
+    "in the number of pixels, and at 4k save 10⁹ of the computation and 10⁴ of the memory of other equivariant "
+    "convolutions."
 )
 
 
@@ -64,8 +65,8 @@ UPRIGHT, ROTATED = "mIoU of digits, upright", "mIoU of digits, rotated"
 def reproduce(scale: str, out: Path, seeds: int = 3) -> dict[str, Any]:
     """Run the claims again and write ``result.json``, ``figure.png`` and ``report.md`` to ``out``.
 
-    ``scale``: "tiny" (seconds), "small" (minutes), "paper". Trainings are run directories below ``out/runs``: a recipe that was
-    stopped continues from their checkpoints. Returns the content of ``result.json``.
+    ``scale``: "tiny" (seconds), "small" (minutes), "paper". Trainings are run directories below ``out/runs``: a
+    recipe that was stopped continues from their checkpoints. Returns the content of ``result.json``.
     Raises: ValueError for an unknown scale or seeds < 1.
     """
     if scale not in SCALES:

@@ -173,8 +173,8 @@ def measure_cost(scale: LayerScale) -> tuple[list[Row], list[Check], list[str]]:
         ),
     ]
     notes = [
-        "Costs are counted for one channel in and one out by the formulas in armillary.recipes.disco_layers; the abstract "
-        "states 10⁹ against the most efficient alternative without a formula. Counted here, an SO(3) convolution by "
-        f"Wigner transforms costs {group[0]:.1e} multiply–adds against {own[0]:.1e} for DISCO."
+        "Costs are counted for one channel in and one out by the formulas in armillary.recipes.disco_layers; the "
+        "abstract states 10⁹ against the most efficient alternative without a formula. Counted here, a convolution on "
+        f"SO(3) by Wigner transforms costs {group[0]:.1e} multiply–adds against {own[0]:.1e} for DISCO."
     ]
     return rows, checks, notes
