@@ -150,7 +150,7 @@ def test_addition_theorem_to_degree_2048() -> None:
     [
         (0, 0.001),
         (1, 2.5),
-        (700, 0.3),  # the start is about 1e-370: nothing in float64, but 10^-20 and more at degree 2048
+        (700, 0.3),  # the start, 10^-371, is nothing in float64
         (700, 0.4),
         (1500, 0.9),
         (2000, 1.2),
@@ -172,6 +172,6 @@ def test_values_that_grow_from_underflow() -> None:
     m, theta = 750, 0.37
     assert m * math.log10(math.sin(theta)) < -324
     table = legendre_table(2048, torch.tensor([m]), torch.tensor([theta], dtype=torch.float64))
-    assert table[0, 2000:].abs().max() > 0.3
+    assert table[0, 2000:].abs().max() > 0.1
     for l in (2047, 2048):
         assert float(table[0, l, 0]) == pytest.approx(exact_legendre(l, m, theta), abs=1e-11)
