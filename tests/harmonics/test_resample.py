@@ -43,7 +43,7 @@ def test_gradients_and_errors() -> None:
     layer = Resample(Equiangular(3), GaussLegendre(4))
     x = torch.randn(3, 6, generator=torch.Generator().manual_seed(2), dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(layer, x)
-    with pytest.raises(ValueError, match="lmax = 3.*Equiangular"):
+    with pytest.raises(ValueError, match=r"lmax = 3.*Equiangular"):
         Resample(Equiangular(3), GaussLegendre(4), lmax=3)
-    with pytest.raises(ValueError, match="lmax = 3.*GaussLegendre"):
+    with pytest.raises(ValueError, match=r"lmax = 3.*GaussLegendre"):
         Resample(Equiangular(8), GaussLegendre(3), lmax=3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -48,7 +49,9 @@ PAIRS = [
 ]
 
 
-@pytest.mark.parametrize("basis", [PiecewiseLinear(3), PiecewiseLinear(2, 3), FourierAzimuth(2, 2), Zernike(2)], ids=str)
+@pytest.mark.parametrize(
+    "basis", [PiecewiseLinear(3), PiecewiseLinear(2, 3), FourierAzimuth(2, 2), Zernike(2)], ids=str
+)
 @pytest.mark.parametrize(("grid", "grid_out"), PAIRS, ids=str)
 def test_moments_of_the_continuous_filter(grid: SphereGrid, grid_out: SphereGrid, basis: FilterBasis) -> None:
     """Σ_i s_i u^a v^b at every output point, by brute force, against ∫ ψ u^a v^b dω / ∫ |ψ| dω."""
@@ -162,7 +165,7 @@ def test_funk_hecke(kind: type[SphereGrid]) -> None:
 @pytest.mark.parametrize("kind", [Equiangular, GaussLegendre])
 def test_convergence_is_of_fourth_order_or_better(kind: type[SphereGrid]) -> None:
     errors = [funk_hecke_error(kind(n), 8, 3 * math.pi / n, 4) for n in (24, 48, 96)]
-    orders = [math.log2(coarse / fine) for coarse, fine in zip(errors[:-1], errors[1:], strict=True)]
+    orders = [math.log2(coarse / fine) for coarse, fine in itertools.pairwise(errors)]
     assert min(orders) > 4, (errors, orders)
 
 
@@ -170,20 +173,23 @@ def test_convergence_is_of_fourth_order_or_better(kind: type[SphereGrid]) -> Non
 @pytest.mark.parametrize("kind", [Equiangular, GaussLegendre])
 def test_convergence_to_512_latitudes(kind: type[SphereGrid]) -> None:
     errors = [funk_hecke_error(kind(n), 16, 3 * math.pi / n, 4) for n in (64, 128, 256, 512)]
-    orders = [math.log2(coarse / fine) for coarse, fine in zip(errors[:-1], errors[1:], strict=True)]
+    orders = [math.log2(coarse / fine) for coarse, fine in itertools.pairwise(errors)]
     assert min(orders) > 4, (errors, orders)
 
 
-def test_same_operator_on_other_grids() -> None:
-    """The continuous convolution at a fixed cutoff, whatever the grid: the same weights, values at common points."""
-    cutoff = 0.25
+@pytest.mark.parametrize(("moments", "agree"), [(4, True), (None, False)])
+def test_same_operator_on_other_grids(moments: int | None, agree: bool) -> None:
+    """The continuous convolution at a fixed cutoff, whatever the grid: the same weights, values at common points.
+
+    They agree to the discretisation error that ``test_funk_hecke`` states, which plain samples exceed.
+    """
     results = []
-    for grid in (Equiangular(48), GaussLegendre(64, 96), Equiangular(49, poles=True)):
-        layer = DiscoConv(1, 1, grid, Equiangular(6), cutoff=cutoff, bias=False).double()
+    for grid in (Equiangular(64), GaussLegendre(72, 144), Equiangular(65, poles=True)):
+        layer = DiscoConv(1, 1, grid, Equiangular(6), cutoff=0.25, bias=False, moments=moments).double()
         with torch.no_grad():
             layer.weight.copy_(torch.tensor([[[0.5, -1.0, 2.0]]]))
         c = torch.tril(torch.randn(9, 9, generator=torch.Generator().manual_seed(0), dtype=torch.complex128))
         results.append(layer(InverseSHT(grid, 8)(c)[None, None]).detach())
     scale = float(results[0].abs().max())
     for other in results[1:]:
-        assert float((other - results[0]).abs().max()) < 1e-5 * scale
+        assert (float((other - results[0]).abs().max()) < 1e-4 * scale) == agree

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -50,7 +51,9 @@ def test_piecewise_linear_by_its_definition(n_radial: int, n_azimuthal: int, see
             for j in range(n_azimuthal):
                 gap = abs(angle - 2 * PI * j / n_azimuthal) % (2 * PI)
                 gap = min(gap, 2 * PI - gap)
-                wanted.append(hat(radius * n_radial - i) * (hat(gap * n_azimuthal / (2 * PI)) if n_azimuthal > 1 else 1))
+                wanted.append(
+                    hat(radius * n_radial - i) * (hat(gap * n_azimuthal / (2 * PI)) if n_azimuthal > 1 else 1)
+                )
         assert values[:, p].tolist() == pytest.approx(wanted, abs=1e-13)
     # a partition of unity up to the last node, then down to zero at the edge
     torch.testing.assert_close(values.sum(0), (n_radial * (1 - r)).clamp(max=1), rtol=0, atol=1e-13)
@@ -131,14 +134,14 @@ def test_nodes_integrate_over_the_cap(basis: FilterBasis, cutoff: float) -> None
 
 @pytest.mark.parametrize("basis", BASES, ids=str)
 def test_nodes_respect_the_kinks(basis: FilterBasis) -> None:
-    """The integral of each function, against a rule of a different kind with 1200 × 360 midpoints on the same pieces."""
+    """The integral of each function, against 1200 × 360 midpoints on the same pieces."""
     cutoff = 0.7
     r, phi, w = basis.nodes(cutoff)
     got = basis.evaluate(r, phi) @ w
     edges = [0.0, *basis.radial_breaks, 1.0]
     total = torch.zeros(basis.size, dtype=torch.float64)
     angles = (torch.arange(360, dtype=torch.float64) + 0.5) * (2 * PI / 360)
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in itertools.pairwise(edges):
         step = (high - low) / 1200
         radii = low + (torch.arange(1200, dtype=torch.float64) + 0.5) * step
         values = basis.evaluate(radii[:, None].expand(1200, 360), angles.expand(1200, 360))
