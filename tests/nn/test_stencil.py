@@ -193,3 +193,31 @@ def test_same_operator_on_other_grids(moments: int | None, agree: bool) -> None:
     scale = float(results[0].abs().max())
     for other in results[1:]:
         assert (float((other - results[0]).abs().max()) < 1e-4 * scale) == agree
+
+
+def test_moments_of_filters_anchored_at_the_input() -> None:
+    """Σ_i s_i u^a v^b of the transposed stencil against ∫ ψ(R_ω'⁻¹ ω) u^a v^b dω' with explicit frames at ω'.
+
+    At latitudes whose cap holds no pole: at a pole the frames turn once around, and the integrand is not smooth.
+    """
+    grid = GaussLegendre(12)
+    basis, cutoff = FourierAzimuth(2, 1), 3 * grid.ring_spacing
+    matrix = dense(build_stencil(grid, grid, basis, cutoff, 4, Centre.INPUT), grid, grid)
+    u, v = tangent(grid, grid, cutoff)
+    r, azimuth, weight = basis.nodes(cutoff)
+    norm = basis.evaluate(r, azimuth).abs() @ weight
+    x, y = r * torch.cos(azimuth), r * torch.sin(azimuth)
+    for row in (4, 5, 7):
+        frame = from_euler_zyz(0.0, float(grid.colatitudes[row]), 0.0)
+        inputs = from_euler_zyz(azimuth, r * cutoff, 0.0)[..., 2] @ frame.T
+        theta = torch.atan2(torch.hypot(inputs[:, 0], inputs[:, 1]), inputs[:, 2])
+        local = torch.einsum(
+            "pab,a->pb", from_euler_zyz(torch.atan2(inputs[:, 1], inputs[:, 0]), theta, 0.0), frame[:, 2]
+        )
+        psi = basis.evaluate(r, torch.atan2(local[:, 1], local[:, 0])) / norm[:, None]
+        q = row * grid.nlon  # the output point at longitude 0
+        for a in range(5):
+            for b in range(5 - a):
+                exact = (psi * weight) @ (x**a * y**b)
+                got = (matrix[:, q] * u[q] ** a * v[q] ** b).sum(-1)
+                torch.testing.assert_close(got, exact, rtol=0, atol=1e-10)
