@@ -1,6 +1,7 @@
 """Layers, losses and metrics: ordinary modules on plain tensors, built with the space the data lies on."""
 
 from armillary.nn.disco import DiscoConv, DiscoConvTranspose, rings
+from armillary.nn.disco_so3 import DiscoLift, DiscoSO3Conv
 from armillary.nn.dropout import FieldDropout
 from armillary.nn.losses import CrossEntropyLoss, DiceLoss, GradientLoss, L1Loss, L2Loss, SumLoss
 from armillary.nn.metrics import ClassificationMetrics, Metrics, RegressionMetrics, SegmentationMetrics
@@ -16,6 +17,8 @@ __all__ = [
     "DiceLoss",
     "DiscoConv",
     "DiscoConvTranspose",
+    "DiscoLift",
+    "DiscoSO3Conv",
     "FieldDropout",
     "FilterBasis",
     "FourierAzimuth",

@@ -44,6 +44,11 @@ class FilterBasis(ABC):
     def azimuthal_breaks(self) -> tuple[float, ...]:
         """Azimuths in [0, 2π) at which a function is not smooth; empty where all are smooth."""
 
+    @property
+    @abstractmethod
+    def azimuthal_bandlimit(self) -> int | None:
+        """The highest Fourier mode in azimuth; None where there is none. 0 is axisymmetric."""
+
     @abstractmethod
     def evaluate(self, r: Tensor, azimuth: Tensor) -> Tensor:
         """ψ_k at the given points: two tensors of shape S → (size, *S), in their dtype. Inside the disc only."""
@@ -121,6 +126,10 @@ class PiecewiseLinear(FilterBasis):
             return ()
         return tuple(2 * math.pi * j / self.n_azimuthal for j in range(self.n_azimuthal))
 
+    @property
+    def azimuthal_bandlimit(self) -> int | None:
+        return 0 if self.axisymmetric else None
+
     def evaluate(self, r: Tensor, azimuth: Tensor) -> Tensor:
         radial = [_hat(r * self.n_radial - i) for i in range(self.n_radial)]
         if self.axisymmetric:
@@ -160,6 +169,10 @@ class FourierAzimuth(FilterBasis):
     @property
     def azimuthal_breaks(self) -> tuple[float, ...]:
         return ()
+
+    @property
+    def azimuthal_bandlimit(self) -> int | None:
+        return 0 if self.axisymmetric else self.m_max
 
     def evaluate(self, r: Tensor, azimuth: Tensor) -> Tensor:
         radial = [_hat(r * self.n_radial - i) for i in range(self.n_radial)]
@@ -201,6 +214,10 @@ class Zernike(FilterBasis):
     @property
     def azimuthal_breaks(self) -> tuple[float, ...]:
         return ()
+
+    @property
+    def azimuthal_bandlimit(self) -> int | None:
+        return self.n_max
 
     def evaluate(self, r: Tensor, azimuth: Tensor) -> Tensor:
         functions = []
@@ -253,6 +270,10 @@ class CustomBasis(FilterBasis):
     @property
     def azimuthal_breaks(self) -> tuple[float, ...]:
         return self.azimuth_breaks
+
+    @property
+    def azimuthal_bandlimit(self) -> int | None:
+        return 0 if self.is_axisymmetric else None
 
     def evaluate(self, r: Tensor, azimuth: Tensor) -> Tensor:
         values = self.function(r, azimuth)
