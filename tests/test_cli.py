@@ -131,7 +131,7 @@ def test_settings_from_a_file_and_flags(tmp_path: Path) -> None:
         "grid: gauss:8\n"
         "data: {task: classification, samples_train: 4, samples_valid: 2, samples_test: 2, inputs: []}\n"
         "train: {epochs: 3, clip_grad: null, batch_size: 2, accelerator: cpu}\n"
-        "model: {widths: [4, 4]}\n"
+        "model: {widths: [4, 4], rings: 1.5}\n"
     )
     run = tmp_path / "run"
     assert armillary(["train", "--config", str(file), "--train.epochs", "1", "--run", str(run)]) == 0

@@ -28,7 +28,7 @@ def check(
     run: Path,
     *,
     angles: tuple[float, ...] = (5.0, 15.0, 45.0, 90.0, 180.0),
-    resolutions: tuple[float, ...] = (0.5, 1.0, 2.0),
+    resolutions: tuple[float, ...] = (1.0, 1.5, 2.0),
     axes: int = 2,
     samples: int = 2,
     lmax: int | None = None,
@@ -53,7 +53,7 @@ def check(
     angles
         Rotation angles in degrees, each about random axes.
     resolutions
-        Grids as multiples of the rings the network was trained on.
+        Grids as multiples of the rings the network was trained on; much below 1 a cutoff holds too few rings to work.
     axes
         Random axes for each angle.
     samples
