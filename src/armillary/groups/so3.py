@@ -54,12 +54,15 @@ def euler_zyz(R: Tensor) -> tuple[float, float, float]:
     check_rotation(R)
     R = R.double().cpu()
     sin = torch.hypot(R[0, 2], R[1, 2])
-    beta = torch.atan2(sin, R[2, 2])
     if sin > 1e-12:
         alpha = torch.atan2(R[1, 2], R[0, 2])
-        gamma = torch.atan2(R[2, 1], -R[2, 0])
+        # Near the poles rounding of R leaves α uncertain, but not R: take β and γ from Z(-α) R = Y(β) Z(γ).
+        c, s = torch.cos(alpha), torch.sin(alpha)
+        beta = torch.atan2(c * R[0, 2] + s * R[1, 2], R[2, 2])
+        gamma = torch.atan2(c * R[1, 0] - s * R[0, 0], c * R[1, 1] - s * R[0, 1])
     else:
-        alpha, gamma = torch.atan2(R[1, 0], R[1, 1]), torch.zeros(())
+        beta = torch.atan2(sin, R[2, 2])
+        alpha, gamma = torch.atan2(-R[0, 1], R[1, 1]), torch.zeros(())
     return float(alpha), float(beta), float(gamma)
 
 
@@ -79,7 +82,8 @@ def wigner_D(l: int, R: Tensor) -> Tensor:
     """``D^l(R)``, (2l + 1, 2l + 1) complex128, rows and columns m = -l..l; unitary, ``D(R S) = D(R) D(S)``."""
     alpha, beta, gamma = euler_zyz(R)
     m = torch.arange(-l, l + 1)
-    *_, d = wigner_d(l, m[:, None], m[None, :], torch.tensor([[beta]], dtype=torch.float64))
+    angle = torch.tensor([[beta]], dtype=torch.float64)
+    *_, d = wigner_d(l, m[:, None], m[None, :], angle, active=lambda k: (slice(l - k, l + k + 1),) * 2)
     left = torch.polar(torch.ones(2 * l + 1, dtype=torch.float64), -m.double() * alpha)
     right = torch.polar(torch.ones(2 * l + 1, dtype=torch.float64), -m.double() * gamma)
     return left[:, None] * d * right

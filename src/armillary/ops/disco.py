@@ -87,8 +87,8 @@ def disco_reference(x: Tensor, weight: Tensor, values: Tensor, blocks: Tensor, n
     for block in _blocks(values, blocks, n_functions, phases):
         z = _correlate(x, block, repeats, stride)
         z = z.view(batch, groups, channels // groups, phases, n_functions, repeats)
-        z = z.permute(0, 1, 2, 4, 5, 3).reshape(batch, groups, -1, repeats * phases)
-        y[:, :, :, block.latitude] = (mixing @ z).view(batch, groups, -1, repeats, phases)
+        z = z.permute(0, 1, 2, 4, 5, 3).reshape(batch, groups, channels // groups * n_functions, repeats * phases)
+        y[:, :, :, block.latitude] = (mixing @ z).view(batch, groups, out_channels // groups, repeats, phases)
     return y.view(batch, out_channels, len(blocks), nlon_out)
 
 
@@ -105,7 +105,7 @@ def disco_grad_input_reference(
     gx = grad.new_zeros(batch * channels, nlat_in, nlon_in)
     for block in _blocks(values, blocks, n_functions, phases):
         gy = grad[:, :, block.latitude].reshape(batch, groups, out_channels // groups, nlon_out)
-        gz = (mixing @ gy).view(batch, groups, -1, n_functions, repeats, phases)
+        gz = (mixing @ gy).view(batch, groups, channels // groups, n_functions, repeats, phases)
         gz = gz.permute(0, 1, 2, 5, 3, 4).reshape(batch * channels, phases * n_functions, repeats)
         window = F.conv_transpose1d(gz, block.kernel, stride=stride)
         rows = gx[:, block.ring : block.ring + block.rings]
@@ -128,9 +128,9 @@ def disco_grad_weight_reference(
     for block in _blocks(values, blocks, n_functions, phases):
         z = _correlate(x, block, repeats, stride)
         z = z.view(batch, groups, channels // groups, phases, n_functions, repeats)
-        z = z.permute(1, 2, 4, 0, 5, 3).reshape(groups, -1, batch * nlon_out)
-        gy = grad[:, :, block.latitude].reshape(batch, groups, -1, nlon_out).permute(1, 2, 0, 3)
-        gw += gy.reshape(groups, -1, batch * nlon_out) @ z.mT
+        z = z.permute(1, 2, 4, 0, 5, 3).reshape(groups, channels // groups * n_functions, batch * nlon_out)
+        gy = grad[:, :, block.latitude].reshape(batch, groups, out_channels // groups, nlon_out).permute(1, 2, 0, 3)
+        gw += gy.reshape(groups, out_channels // groups, batch * nlon_out) @ z.mT
     return gw.view(out_channels, channels // groups, n_functions)
 
 

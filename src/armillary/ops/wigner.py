@@ -7,7 +7,7 @@ coefficients.
 
 The recurrence runs upward from l = max(|m|, |n|), where the closed form may be as small as 10^(-thousands). Each
 element therefore carries its own power of two, so that no start underflows and degrees of several thousand stay
-accurate to a few hundred ulp.
+accurate: to a few hundred ulp, and within a distance β of the poles to l ε/β, since cos β is rounded.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def wigner_d(
         if l % _RESCALE_EVERY == _RESCALE_EVERY - 1:
             large = now.abs() > _LARGE
             if bool(large.any()):
-                factor = torch.where(large, 1 / _LARGE, 1.0)
+                factor = torch.ones_like(now).masked_fill_(large, 1 / _LARGE)  # in float32 2^-300 would be 0
                 now.mul_(factor)
                 previous[window].mul_(factor)
                 exponent_t[window].add_(torch.where(large, 300.0, 0.0))

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class System:
     """One published idea: its number, its name in the code, its title, where its data lives, and whether it works here.
 
-    A system works when its layers, a readable twin, a model that trains on real data, the recipe of its claim and a page exist.
+    A system works when its layers, a readable twin, a model that trains on real data, the recipe of its claim and a
+    page exist.
     """
 
     number: int

@@ -1,0 +1,129 @@
+"""The meter tells broken layers from good ones, and the number it gives is the right one."""
+
+import pytest
+import torch
+from torch import nn
+
+from armillary.groups import from_euler_zyz, random_rotation
+from armillary.harmonics import random_field, rotate
+from armillary.nn import DiscoConv, SphereMean
+from armillary.spaces import Equiangular, GaussLegendre
+from armillary.testing import check_layer, equivariance_error, invariance_error
+
+GRID = GaussLegendre(12)
+
+
+class ZonalGain(nn.Module):
+    """Multiplies by 1 + ε cos θ: breaks the symmetry by a known amount."""
+
+    def __init__(self, epsilon):
+        super().__init__()
+        self.register_buffer("gain", 1 + epsilon * torch.cos(GRID.colatitudes)[:, None], persistent=False)
+
+    def forward(self, x):
+        GRID.check_field(x)
+        return x * self.gain
+
+
+def test_zero_for_the_identity_and_for_pointwise_linear_maps():
+    assert equivariance_error(nn.Identity(), GRID, channels=2) < 1e-13
+    assert equivariance_error(nn.Conv2d(2, 3, 1), GRID, channels=2) < 1e-13
+
+
+def test_proportional_to_the_breaking_and_blind_to_zonal_turns():
+    small, large = (equivariance_error(ZonalGain(e), GRID, channels=1, lmax=3) for e in (1e-6, 1e-3))
+    assert large == pytest.approx(1e3 * small, rel=1e-2)
+    assert 1e-4 < large < 3e-3
+    about_z = [from_euler_zyz(0.7, 0.0, 0.0)]
+    assert equivariance_error(ZonalGain(1.0), GRID, channels=1, lmax=3, rotations=about_z) < 1e-12
+
+
+def test_equals_the_formula_written_out():
+    R, layer = random_rotation(torch.Generator().manual_seed(3)), ZonalGain(0.5)
+    generator = torch.Generator().manual_seed(5)
+    got = equivariance_error(layer, GRID, channels=2, lmax=4, rotations=[R], generator=generator)
+    f = random_field(GRID, 4, (1, 2), torch.Generator().manual_seed(5))
+    layer = layer.double()
+    difference, output = layer(rotate(f, GRID, R)) - rotate(layer(f), GRID, R), layer(f)
+    wanted = (GRID.integrate(difference**2).sum() / GRID.integrate(output**2).sum()).sqrt()
+    assert got == pytest.approx(float(wanted), rel=1e-12)
+
+
+def test_leaves_the_layer_alone_and_is_repeatable():
+    layer = DiscoConv(2, 2, Equiangular(12)).train()
+    before = {name: value.clone() for name, value in layer.state_dict().items()}
+    first, second = (equivariance_error(layer, layer.grid) for _ in range(2))
+    assert first == second
+    assert layer.training
+    assert next(layer.parameters()).dtype == torch.float32
+    assert all(torch.equal(before[name], value) for name, value in layer.state_dict().items())
+
+
+def test_invariance_of_the_quadrature_mean_but_not_of_the_plain_mean():
+    assert invariance_error(SphereMean(GRID), GRID, channels=2) < 1e-12
+    assert invariance_error(lambda x: x.mean(dim=(-2, -1)), GRID, channels=2) > 1e-3
+
+
+def test_errors():
+    with pytest.raises(ValueError, match="channels="):
+        equivariance_error(nn.Identity(), GRID)
+    with pytest.raises(ValueError, match="zero"):
+        equivariance_error(lambda x: 0 * x, GRID, channels=1)
+    with pytest.raises(ValueError, match="finite"):
+        equivariance_error(lambda x: x / 0, GRID, channels=1)
+    with pytest.raises(ValueError, match="space_out"):
+        equivariance_error(nn.AvgPool2d(2), GRID, channels=1)
+
+
+class Layer(nn.Module):
+    """A good layer with one fault of choice."""
+
+    def __init__(self, fault=None):
+        super().__init__()
+        self.fault, self.in_channels = fault, 2
+        self.inner = nn.Conv2d(2, 2, 1)
+        if fault == "state size":
+            self.register_buffer("table", torch.zeros(5))
+
+    def forward(self, x):
+        if self.fault != "wrong grid":
+            GRID.check_field(x)
+        if x.shape[1] != 2:
+            raise ValueError("channels") if self.fault != "wrong channels" else RuntimeError("channels")
+        if self.fault == "gradients":
+            x = x.detach()
+        if self.fault == "compile":
+            torch._dynamo.graph_break()
+        if self.fault == "batch":
+            x = x - x.mean(0, keepdim=True)
+        y = self.inner(x)
+        return y.double() if self.fault == "float32 dtype" else y
+
+
+def test_contract_passes_a_good_layer_and_reports_numbers():
+    report = check_layer(Layer(), GRID)
+    assert report.measured["equivariance"] < 1e-12
+    assert not report.failures
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["wrong grid", "wrong channels", "gradients", "compile", "batch", "state size", "float32 dtype"],
+)
+def test_contract_names_the_fault(fault):
+    with pytest.raises(AssertionError, match=fault):
+        check_layer(Layer(fault), GRID, compile=fault == "compile")
+
+
+def test_contract_judges_equivariance_only_if_asked():
+    class Broken(ZonalGain):
+        in_channels = 2
+
+        def forward(self, x):
+            if x.shape[1] != 2:
+                raise ValueError("channels")
+            return super().forward(x)
+
+    with pytest.raises(AssertionError, match="equivariance"):
+        check_layer(Broken(1.0), GRID, compile=False)
+    assert check_layer(Broken(1.0), GRID, tolerance=None, compile=False).measured["equivariance"] > 0.01
