@@ -161,7 +161,7 @@ class Equiangular(SphereGrid):
         return quadrature.clenshaw_curtis(self.nlat) if self.poles else quadrature.fejer(self.nlat)
 
     def ring_inner_product(self, odd: bool) -> Tensor:
-        return quadrature.equiangular_inner_product(self.nlat, self.poles, odd)
+        return quadrature.equiangular_inner_product(self.nlat, self.poles, odd).clone()
 
     @property
     def lmax(self) -> int:
