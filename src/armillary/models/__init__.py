@@ -1,0 +1,18 @@
+"""The papers' networks, and one configuration that builds any of them."""
+
+from armillary.models.config import ModelConfig, build_model
+from armillary.models.plane import PlanarClassifier, PlanarUNet
+from armillary.models.sphere import DiscoClassifier, DiscoUNet
+from armillary.models.unet import LayerFactory, ResidualClassifier, ResidualUNet
+
+__all__ = [
+    "DiscoClassifier",
+    "DiscoUNet",
+    "LayerFactory",
+    "ModelConfig",
+    "PlanarClassifier",
+    "PlanarUNet",
+    "ResidualClassifier",
+    "ResidualUNet",
+    "build_model",
+]
