@@ -2,8 +2,9 @@
 
     python benchmarks/agreement.py [--full] [--out FOLDER]
 
-Each case gives both libraries one random field, one filter and one cotangent. Error: ``|a - b|₂ / |b|₂`` with b the peer's, of the output,
-the gradient of the input and the gradient of the weight. Exit code 1 if one in float32 exceeds 1e-5. ``parts/peer_cases.py`` states how the two definitions meet.
+Each case gives both libraries one random field, one filter and one cotangent. Error: ``|a - b|₂ / |b|₂`` with b the
+peer's, of the output, the gradient of the input and the gradient of the weight. Exit code 1 if one in float32 exceeds
+1e-5. ``parts/peer_cases.py`` states how the two definitions meet.
 """
 
 from __future__ import annotations

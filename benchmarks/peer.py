@@ -30,7 +30,8 @@ DEFAULT_ENVIRONMENT = HERE.parent / "build" / "peer"
 SCRIPTS = HERE / "parts"
 _ASK_VERSIONS = (
     "import json, platform, importlib.metadata as m;"
-    "print(json.dumps({'python': platform.python_version(), **{p: m.version(p) for p in ('torch', 'torch-harmonics')}}))"
+    "found = {p: m.version(p) for p in ('torch', 'torch-harmonics')};"
+    "print(json.dumps({'python': platform.python_version(), **found}))"
 )
 
 

@@ -5,12 +5,13 @@ Both compute ``y_o(ω) = Σ_c Σ_k w_ock Σ_i q_i ψ_k x_c(ω_i)``. They differ 
 - the quadrature: theirs sums to 1, ours to 4π;
 - the scale of ψ_k: ours has ``∫ |ψ_k| dω = 1``; theirs depends on ``basis_norm_mode`` (``normalisation``);
 - the cutoff: they widen it by 1e-3 and place the hats by the widened one, so ``theta_cutoff = cutoff/1.001``;
-- the hats: ``kernel_shape = (n_r, n_ϕ)`` has radial steps of 2/(n_r + 1) of the cutoff. For odd n_r the nodes are at 0, 1, 2…
-  steps, which is ``PiecewiseLinear((n_r + 1)/2, n_ϕ)``; for even n_r at ½, 1½… steps. In azimuth they begin at -π, ours at 0;
+- the hats: ``kernel_shape = (n_r, n_ϕ)`` has radial steps of 2/(n_r + 1) of the cutoff. For odd n_r the nodes are at 0,
+  1, 2… steps, which is ``PiecewiseLinear((n_r + 1)/2, n_ϕ)``; for even n_r at ½, 1½… steps. In azimuth they begin at
+  -π, ours at 0;
 - the grids: their "equiangular" has both poles as rings, "legendre-gauss" is ``GaussLegendre``.
 
-Their transposed layer sums over input points with the quadrature of the input grid and anchors the filter at the input point:
-the same definition as ``DiscoConvTranspose``.
+Their transposed layer sums over input points with the quadrature of the input grid and anchors the filter at the input
+point: the same definition as ``DiscoConvTranspose``.
 """
 
 from __future__ import annotations
@@ -116,9 +117,9 @@ def integrals(basis: FilterBasis, cutoff: float) -> tuple[Tensor, Tensor]:
 def normalisation(basis: FilterBasis, cutoff: float, mode: str) -> Tensor:
     """c_k with ``w_theirs = c_k w_ours`` for one and the same continuous filter, (K,) in our order.
 
-    ``none`` and ``geometric`` divide by constants; ``support`` by the area of the support and ``mean``, ``nodal``, ``modal`` by
-    ``∫ |ψ_k|``, both as the quadrature gives them (averaged over latitudes, or per latitude): the limit is used here.
-    ``modal`` is ``nodal`` for axisymmetric functions.
+    ``none`` and ``geometric`` divide by constants; ``support`` by the area of the support and ``mean``, ``nodal``,
+    ``modal`` by ``∫ |ψ_k|``, both as the quadrature gives them (averaged over latitudes, or per latitude): the limit is
+    used here. ``modal`` is ``nodal`` for axisymmetric functions.
     """
     norm, support = integrals(basis, cutoff)
     if mode == "none":
