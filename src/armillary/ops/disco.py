@@ -8,8 +8,10 @@ of the
 (n_phases, K, rings, width) in row-major order; ``blocks`` (nlat_out, 5) on the CPU holds (first ring, rings, first
 column, width, offset into values).
 
-The three operators are each bilinear, and each other's derivatives, so gradients of every order exist. This reference
-runs a latitude at a time: the K-fold intermediate of the whole field never exists.
+The three operators are each bilinear, and each other's derivatives, so gradients of every order exist. The functions
+named
+``*_reference`` are plain torch, run a latitude at a time (the K-fold intermediate of the whole field never exists),
+and serve every device and dtype; on the CPU, float32 and float64 go to the compiled kernels of ``ops.disco_cpu``.
 
 Shape legend: B batch, C input channels, O output channels, K basis functions, R rings, W width, P phases, T repeats.
 """
@@ -71,9 +73,9 @@ def _grouped(weight: Tensor, groups: int) -> Tensor:
     return weight.reshape(groups, weight.shape[0] // groups, -1)
 
 
-@torch.library.custom_op("armillary::disco", mutates_args=())
-def disco(x: Tensor, weight: Tensor, values: Tensor, blocks: Tensor, nlon_out: int, groups: int) -> Tensor:
-    """Contract x (B, C, nlat_in, nlon_in) with the stencil and the weight (O, C/groups, K): (B, O, nlat_out, nlon_out).
+def disco_reference(x: Tensor, weight: Tensor, values: Tensor, blocks: Tensor, nlon_out: int, groups: int) -> Tensor:
+    """``armillary::disco``: contract x (B, C, nlat_in, nlon_in) with the stencil and the weight (O, C/groups, K):
+    (B, O, nlat_out, nlon_out).
 
     ``values`` and ``weight`` must have the dtype and device of x; see the top of this file for their layout.
     """
@@ -90,11 +92,11 @@ def disco(x: Tensor, weight: Tensor, values: Tensor, blocks: Tensor, nlon_out: i
     return y.view(batch, out_channels, len(blocks), nlon_out)
 
 
-@torch.library.custom_op("armillary::disco_grad_input", mutates_args=())
-def disco_grad_input(
+def disco_grad_input_reference(
     grad: Tensor, weight: Tensor, values: Tensor, blocks: Tensor, nlat_in: int, nlon_in: int, groups: int
 ) -> Tensor:
-    """The adjoint of ``disco`` in x: (B, O, nlat_out, nlon_out) → (B, C, nlat_in, nlon_in)."""
+    """``armillary::disco_grad_input``: the adjoint of ``disco`` in x: (B, O, nlat_out, nlon_out) → (B, C, nlat_in,
+    nlon_in)."""
     batch, out_channels, _, nlon_out = grad.shape
     n_functions = weight.shape[2]
     channels = weight.shape[1] * groups
@@ -115,9 +117,10 @@ def disco_grad_input(
     return gx.view(batch, channels, nlat_in, nlon_in)
 
 
-@torch.library.custom_op("armillary::disco_grad_weight", mutates_args=())
-def disco_grad_weight(x: Tensor, grad: Tensor, values: Tensor, blocks: Tensor, n_functions: int, groups: int) -> Tensor:
-    """The adjoint of ``disco`` in the weight: x and grad → (O, C/groups, K)."""
+def disco_grad_weight_reference(
+    x: Tensor, grad: Tensor, values: Tensor, blocks: Tensor, n_functions: int, groups: int
+) -> Tensor:
+    """``armillary::disco_grad_weight``: the adjoint of ``disco`` in the weight: x and grad → (O, C/groups, K)."""
     batch, channels, _, nlon_in = x.shape
     out_channels, nlon_out = grad.shape[1], grad.shape[3]
     repeats, phases, stride = _pattern(nlon_in, nlon_out)
@@ -129,6 +132,42 @@ def disco_grad_weight(x: Tensor, grad: Tensor, values: Tensor, blocks: Tensor, n
         gy = grad[:, :, block.latitude].reshape(batch, groups, -1, nlon_out).permute(1, 2, 0, 3)
         gw += gy.reshape(groups, -1, batch * nlon_out) @ z.mT
     return gw.view(out_channels, channels // groups, n_functions)
+
+
+disco = torch.library.custom_op("armillary::disco", disco_reference, mutates_args=())
+disco_grad_input = torch.library.custom_op("armillary::disco_grad_input", disco_grad_input_reference, mutates_args=())
+disco_grad_weight = torch.library.custom_op(
+    "armillary::disco_grad_weight", disco_grad_weight_reference, mutates_args=()
+)
+
+_COMPILED = (torch.float32, torch.float64)
+
+
+@disco.register_kernel("cpu")
+def _(x: Tensor, weight: Tensor, values: Tensor, blocks: Tensor, nlon_out: int, groups: int) -> Tensor:
+    if x.dtype not in _COMPILED:
+        return disco_reference(x, weight, values, blocks, nlon_out, groups)
+    from armillary.ops.disco_cpu import disco_cpu  # numba is imported and compiles at first use
+
+    return disco_cpu(x, weight, values, blocks, nlon_out, groups)
+
+
+@disco_grad_input.register_kernel("cpu")
+def _(grad: Tensor, weight: Tensor, values: Tensor, blocks: Tensor, nlat_in: int, nlon_in: int, groups: int) -> Tensor:
+    if grad.dtype not in _COMPILED:
+        return disco_grad_input_reference(grad, weight, values, blocks, nlat_in, nlon_in, groups)
+    from armillary.ops.disco_cpu import disco_grad_input_cpu
+
+    return disco_grad_input_cpu(grad, weight, values, blocks, nlat_in, nlon_in, groups)
+
+
+@disco_grad_weight.register_kernel("cpu")
+def _(x: Tensor, grad: Tensor, values: Tensor, blocks: Tensor, n_functions: int, groups: int) -> Tensor:
+    if x.dtype not in _COMPILED:
+        return disco_grad_weight_reference(x, grad, values, blocks, n_functions, groups)
+    from armillary.ops.disco_cpu import disco_grad_weight_cpu
+
+    return disco_grad_weight_cpu(x, grad, values, blocks, n_functions, groups)
 
 
 @disco.register_fake
