@@ -31,6 +31,7 @@ def surroundings(peer: dict[str, str], threads: int) -> dict[str, Any]:
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "threads": threads,
+        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,  # what else keeps the cores busy
         "armillary": {"python": platform.python_version(), "torch": torch.__version__},
         "peer": peer,
     }
