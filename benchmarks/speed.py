@@ -1,6 +1,6 @@
 """Time of a DISCO layer, forward and backward, paired with torch-harmonics' on the same machine in the same minutes.
 
-    python benchmarks/speed.py [--full] [--rounds N] [--out FOLDER]
+    python benchmarks/speed.py [--full] [--rounds N] [--clock wall|cpu] [--out FOLDER]
 
 The implementations wait in processes of their own, built and warmed up, and take turns: in each round every one makes
 one pass, in an order that changes from round to round. A drift of the machine then meets all of them. Given are the
@@ -55,7 +55,7 @@ class Case:
             kind if self.n_azimuthal == 1 else f"{kind}, directional ({hats(3, self.n_azimuthal).basis.size} functions)"
         )
 
-    def job(self, threads: int, fused: bool) -> dict[str, Any]:
+    def job(self, threads: int, fused: bool, clock: str = "wall") -> dict[str, Any]:
         grid, grid_out = GaussLegendre(self.nlat), GaussLegendre(self.nlat_out)
         paired = hats(3, self.n_azimuthal)
         kind = DiscoConvTranspose if self.transposed else DiscoConv
@@ -63,6 +63,7 @@ class Case:
         layer = kind(self.channels, self.channels, grid, grid_out, basis=paired.basis, bias=False, moments=None)
         return {
             "threads": threads,
+            "clock": clock,
             "x_shape": [self.batch, self.channels, *grid.shape],
             "y_shape": [self.batch, self.channels, *grid_out.shape],
             "theirs": describe_layer(layer, paired, "nodal", "x", "w") | {"fused": fused},
@@ -117,13 +118,13 @@ class Runner:
         self.process.wait()
 
 
-def measure(case: Case, rounds: int, threads: int, interpreter: Path) -> dict[str, Any]:
+def measure(case: Case, rounds: int, threads: int, clock: str, interpreter: Path) -> dict[str, Any]:
     """All times of a case, in turns."""
     runners: dict[str, Runner] = {}
     try:
-        runners[OURS] = Runner(Path(sys.executable), "armillary", case.job(threads, False), dict(os.environ))
+        runners[OURS] = Runner(Path(sys.executable), "armillary", case.job(threads, False, clock), dict(os.environ))
         for name in THEIRS[: 1 if case.transposed else 2]:  # their transposed layer has no fused path
-            job = case.job(threads, name != THEIRS[0])
+            job = case.job(threads, name != THEIRS[0], clock)
             runners[name] = Runner(interpreter, "torch-harmonics", job, peer.environment())
         times: dict[str, list[dict[str, float]]] = {name: [] for name in runners}
         names = list(runners)
@@ -177,7 +178,12 @@ def print_table(measured: list[dict[str, Any]]) -> None:
 def main() -> int:
     options = record.parser(__doc__.splitlines()[0], "256 rings and a directional layer too")
     options.add_argument("--rounds", type=int, default=9, help="passes of each implementation (at least 2)")
+    options.add_argument(
+        "--clock", choices=("wall", "cpu"), default="wall", help="cpu: time of the processor, with --threads 1, if busy"
+    )
     arguments = options.parse_args()
+    if arguments.clock == "cpu" and arguments.threads != 1:
+        options.error("--clock cpu adds up the threads, waiting ones too: pass --threads 1 with it")
     if arguments.rounds < 2:
         options.error(f"got --rounds {arguments.rounds}, wanted at least 2")
     measured = []
@@ -185,14 +191,16 @@ def main() -> int:
         interpreter = peer.python()
         versions = peer.versions(interpreter)
         for case in FULL if arguments.full else QUICK:
-            measured.append(measure(case, arguments.rounds, arguments.threads, interpreter))
+            measured.append(measure(case, arguments.rounds, arguments.threads, arguments.clock, interpreter))
             print(f"{case}: done", file=sys.stderr)
     except peer.PeerError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print_table(measured)
     about = record.surroundings(versions, arguments.threads)
-    record.write(arguments.out, "speed.json", {**about, "rounds": arguments.rounds, "cases": measured})
+    record.write(
+        arguments.out, "speed.json", {**about, "rounds": arguments.rounds, "clock": arguments.clock, "cases": measured}
+    )
     return 0
 
 
