@@ -48,14 +48,17 @@ class Scale:
     nlat: int
     widths: tuple[int, ...]
     samples: int
+    tests: int
     epochs: int
     layers: LayerScale
 
 
 SCALES = {
-    "tiny": Scale(16, (8, 16), 32, 2, LayerScale((16, 32), (16, 32), 8)),
-    "small": Scale(32, (8, 16, 32), 512, 16, LayerScale((64, 128, 256), (64, 128, 256, 512, 1024), 16)),
-    "paper": Scale(64, (16, 32, 64), 4096, 40, LayerScale((64, 128, 256, 512), (64, 128, 256, 512, 1024, 2048), 16)),
+    "tiny": Scale(16, (4, 8), 16, 8, 1, LayerScale((8, 16), (16, 32), 3)),
+    "small": Scale(32, (8, 16, 32), 512, 128, 16, LayerScale((64, 128, 256), (64, 128, 256, 512, 1024), 16)),
+    "paper": Scale(
+        64, (16, 32, 64), 4096, 512, 40, LayerScale((64, 128, 256, 512), (64, 128, 256, 512, 1024, 2048), 16)
+    ),
 }
 
 DISCO, PLANE, AUGMENTED = "DISCO U-Net", "planar CNN U-Net", "planar CNN U-Net, rotations in training"
@@ -146,7 +149,7 @@ def _data(size: Scale, seed: int) -> DataConfig:
         source="digits",
         samples_train=size.samples,
         samples_valid=max(8, size.samples // 16),
-        samples_test=128,
+        samples_test=size.tests,
         seed=seed,
     )
 
