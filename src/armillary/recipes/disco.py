@@ -55,7 +55,7 @@ class Scale:
 
 SCALES = {
     "tiny": Scale(16, (4, 8), 16, 8, 1, LayerScale((8, 16), (16, 32), 3)),
-    "small": Scale(32, (8, 16, 32), 512, 128, 16, LayerScale((64, 128, 256), (64, 128, 256, 512, 1024), 16)),
+    "small": Scale(32, (16, 32), 512, 128, 16, LayerScale((64, 128, 256), (64, 128, 256, 512, 1024), 16)),
     "paper": Scale(
         64, (16, 32, 64), 4096, 512, 40, LayerScale((64, 128, 256, 512), (64, 128, 256, 512, 1024, 2048), 16)
     ),
@@ -147,6 +147,8 @@ def _segmentation(size: Scale, runs: Path, seeds: int, console: Console) -> list
 def _data(size: Scale, seed: int) -> DataConfig:
     return DataConfig(
         source="digits",
+        digits_per_sphere=3,
+        digit_size=1.3,
         samples_train=size.samples,
         samples_valid=max(8, size.samples // 16),
         samples_test=size.tests,
