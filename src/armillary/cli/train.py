@@ -13,13 +13,16 @@ import tomli_w
 import torch
 from cyclopts import Parameter
 from rich.console import Console
+from torch import nn
 
 import armillary
+from armillary.cli.baseline import best_constant
 from armillary.cli.report import finite, print_scores
 from armillary.cli.settings import DEFAULT_GRID, Settings
 from armillary.cli.trained import Trained, load_trained, network_for, save_spec
-from armillary.data import DataConfig, DataError, FieldDataset, open_dataset
+from armillary.data import DataConfig, DataError, FieldDataset, open_dataset, with_normalization
 from armillary.models import ModelConfig
+from armillary.nn import SegmentationMetrics
 from armillary.train import FitResult, Run, TrainConfig, evaluate, fit, load_weights, make_fabric, to_table
 from armillary.train.objectives import LossConfig, Task, build_loss, build_metrics
 from armillary.train.pictures import Panel, draw_curves, draw_rows, input_panel, regression_panels, segmentation_panels
@@ -89,11 +92,15 @@ class _Session:
         self.grid = settings.sphere_grid
         self.train_set = open_dataset(settings.data, self.grid, "train")
         self.spec = self.train_set.spec
-        self.valid_set = open_dataset(settings.data, self.grid, "valid")
+        data = with_normalization(settings.data, self.train_set.normalization)  # measured once
+        self.valid_set = open_dataset(data, self.grid, "valid")
         self.test_set: FieldDataset | None = None
+        self.upright_set: FieldDataset | None = None
         self.no_test = ""
         try:
-            self.test_set = open_dataset(settings.data, self.grid, "test")
+            self.test_set = open_dataset(data, self.grid, "test")
+            if data.rotated_test != "none":
+                self.upright_set = open_dataset(replace(data, rotated_test="none"), self.grid, "test")
         except DataError as error:
             self.no_test = str(error)
         seed_everything(settings.train.seed)
@@ -144,22 +151,27 @@ class _Session:
     def _finish(self, run: Run, result: FitResult, seconds: float) -> None:
         load_weights(self.model, run.load_weights("best"), where=str(run.checkpoint_path("best")))
         scores = {}
-        for name, data in (("valid", self.valid_set), ("test", self.test_set)):
+        for name, data in (("valid", self.valid_set), ("test", self.test_set), ("test_upright", self.upright_set)):
             if data is not None:
-                scores[name] = self._score(data)
+                scores[name] = self._score(self.model, data)
+        held_out = "valid" if self.test_set is None else "test"
+        scores[f"{held_out}_constant"] = self._score(best_constant(self.train_set), self.test_set or self.valid_set)
         if not self.fabric.is_global_zero:
             return
         run.write_json("result.json", finite(self._result(result, scores, seconds)))
         curves = draw_curves(run.path / "curves.png", result.history, self.settings.train.best_metric)
         samples = draw_samples(run.path / "samples.png", load_trained(run), self.test_set or self.valid_set)
-        print_scores(self.console, scores, f"best epoch: {result.best_epoch} of {len(result.history)}")
+        title = f"best epoch: {result.best_epoch} of {len(result.history)}"
+        if self.spec.task == "regression" and (self.settings.data.log_target or self.settings.data.standardize_target):
+            title += "; targets as the network sees them" + (", log(1 + x)" if self.settings.data.log_target else "")
+        print_scores(self.console, scores, title)
         self.console.print(f"wrote {run.path / 'result.json'}, {curves}, {samples}", highlight=False)
 
-    def _score(self, data: FieldDataset) -> dict[str, float]:
+    def _score(self, model: nn.Module, data: FieldDataset) -> dict[str, float]:
         config = self.settings.train
         per_process = max(1, config.batch_size // (config.accumulate * self.fabric.world_size))
         scores = evaluate(
-            self.model,
+            model,
             data,
             self.loss,
             self.metrics,
@@ -167,6 +179,9 @@ class _Session:
             batch_size=per_process,
             workers=config.workers,
         )
+        if isinstance(self.metrics, SegmentationMetrics):
+            for name, value in zip(self.spec.output_names, self.metrics.iou().tolist(), strict=True):
+                (scores or {})[f"iou/{name}"] = value
         return scores or {}
 
     def _result(self, result: FitResult, scores: dict[str, Any], seconds: float) -> dict[str, Any]:

@@ -101,17 +101,22 @@ class GlobalMap:
         s = column - left
         left_index = left.long() % width
         right_index = (left_index + 1) % width
-        flat = values.reshape(values.shape[0], -1)
-        total = torch.zeros(values.shape[0], *row.shape)
+        flat = values.flatten(1).t().contiguous()  # the channels of a pixel side by side: one read for all of them
+        holes = bool(torch.isnan(flat).any())
+        total = torch.zeros(row.numel(), flat.shape[1])
         weight = torch.zeros_like(total)
         for i, wi in ((lower - 1, 1 - t), (lower, t)):
             for j, wj in ((left_index, 1 - s), (right_index, s)):
-                v = flat[:, (i * width + j).flatten()].unflatten(1, row.shape)
-                w = (wi * wj).float()
-                there = ~torch.isnan(v)
-                total += torch.where(there, v, 0.0) * w
-                weight += there * w
-        return torch.where(weight >= 0.5, total / weight, torch.nan)
+                v = flat.index_select(0, (i * width + j).flatten())
+                w = (wi * wj).float().flatten()[:, None]
+                if holes:
+                    there = ~torch.isnan(v)
+                    v = torch.where(there, v, 0.0)
+                    weight += there * w
+                total.addcmul_(v, w)
+        if holes:
+            total = torch.where(weight >= 0.5, total / weight, torch.nan)
+        return total.t().unflatten(1, row.shape)
 
     def labels_on_grid(
         self, grid: SphereGrid, rotation: Tensor, how: Literal["nearest", "majority"] = "nearest"

@@ -1,0 +1,49 @@
+"""The best constant answer: what any trained network has to beat."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from armillary.data import FieldDataset
+
+MOST = 32
+"""Training samples it is measured on."""
+
+
+class Constant(nn.Module):
+    """The same values for every sample and point: (B, C, H, W) -> (B, K, H, W), or (B, K) for classification."""
+
+    def __init__(self, values: Tensor, dense: bool) -> None:
+        super().__init__()
+        self.values, self.dense = values, dense
+
+    def forward(self, x: Tensor) -> Tensor:
+        values = self.values.to(x)
+        if not self.dense:
+            return values.expand(len(x), -1)
+        return values[:, None, None].expand(len(x), -1, *x.shape[-2:])
+
+
+def best_constant(data: FieldDataset) -> Constant:
+    """The constant of least loss on the first samples of ``data``.
+
+    Classes: log((a_k + 1e-6 a)/a), a_k the area (or number) of class k and a that of all that is scored; its argmax is
+    the commonest class. Fields: the mean over the area where the target is not NaN, of each output.
+    """
+    spec = data.spec
+    n = len(spec.output_names)
+    targets = [data[i][1] for i in range(min(MOST, len(data)))]
+    sums, total = torch.zeros(n, dtype=torch.float64), torch.zeros(n, dtype=torch.float64)
+    for y in targets:
+        if spec.task == "regression":
+            there = torch.isfinite(y)
+            total += (spec.grid.quadrature * there).sum((-2, -1))
+            sums += (spec.grid.quadrature * torch.where(there, y, 0.0)).sum((-2, -1))
+            continue
+        area = spec.grid.quadrature.expand(y.shape) if y.ndim else torch.ones((), dtype=torch.float64)
+        scored = y != spec.ignore_index
+        sums += torch.bincount(y[scored], area[scored], minlength=n)
+        total += area[scored].sum()
+    mean = sums / total.clamp_min(1e-12)
+    return Constant(mean if spec.task == "regression" else (mean + 1e-6).log(), spec.task != "classification")
