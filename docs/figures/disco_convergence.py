@@ -3,8 +3,8 @@
 python docs/figures/disco_convergence.py --out docs/images/disco_convergence.png
 
 One axisymmetric DiscoConv layer (three hats, four channels in and out, random weights, float64) on Gauss–Legendre grids
-and random fields of degree ≤ 16, two random rotations. Left: a cutoff of three rings, as networks use it. Right: a cutoff of 0.29 rad,
-whatever the grid. About three minutes on one core.
+and random fields of degree ≤ 16, two random rotations. Left: a cutoff of three rings, as networks use it. Right: a
+cutoff of 0.29 rad, whatever the grid. About three minutes on one core.
 """
 
 from __future__ import annotations
