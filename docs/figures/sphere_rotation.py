@@ -3,8 +3,8 @@
 python docs/figures/sphere_rotation.py --out docs/images/sphere_rotation.png
 
 Two small U-Nets learn to find handwritten digits on upright spheres (32 rings, the built-in data, no augmentation): one
-of DISCO layers, one of 3×3 image convolutions with about as many parameters. Then the first sphere
-of the test split is turned. Drawn for each: the output for the upright sphere, turned (R Φ(f)); the output for the turned sphere (Φ(R f));
+of DISCO layers, one of 3×3 image convolutions with about as many parameters. Then the first sphere of the test split is
+turned. Drawn for each: the output for the upright sphere, turned (R Φ(f)); the output for the turned sphere (Φ(R f));
 and where the two differ. About six minutes on one core; with --weights the trained networks are kept and used again.
 """
 
