@@ -16,8 +16,8 @@ from armillary.cli import run as armillary
 from armillary.cli.grid import parse_grid
 from armillary.spaces import Equiangular, GaussLegendre
 
-SMALL = ["--grid", "equiangular:12", "--model.widths", "4", "6", "--train.batch-size", "4", "--train.lr", "0.01",
-         "--train.accelerator", "cpu", "--data.digit-size", "1.2",
+SMALL = ["--grid", "equiangular:12", "--model.widths", "4", "6", "--model.rings", "2", "--train.batch-size", "4",
+         "--train.lr", "0.01", "--train.accelerator", "cpu", "--data.digit-size", "1.2",
          "--data.samples-train", "8", "--data.samples-valid", "3", "--data.samples-test", "2"]  # fmt: skip
 
 

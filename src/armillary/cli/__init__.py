@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 DEBUG = "--debug"
@@ -29,6 +30,7 @@ def run(tokens: Sequence[str], debug: bool = False) -> int:
     from armillary.train import Interrupted, MissingExtra, NonFiniteLoss, SaveError
 
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", r"\d+ samples skipped")  # the commands name them
     try:
         code = app(list(tokens), exit_on_error=False, print_error=False, result_action="return_value")
         return code if isinstance(code, int) else 0

@@ -71,7 +71,8 @@ def predict(
             count = _predict_file(trained, file, array, picture)
         except DataError as error:
             failed += 1
-            print(f"error: {file}: {' '.join(str(error).split())}", file=sys.stderr)
+            reason = " ".join(str(error).split()).removeprefix(f"{file}: ")
+            print(f"error: {file}: {reason}", file=sys.stderr)
             if on_bad == "stop":
                 break
         else:

@@ -103,6 +103,9 @@ class _Session:
                 self.upright_set = open_dataset(replace(data, rotated_test="none"), self.grid, "test")
         except DataError as error:
             self.no_test = str(error)
+        for held in (self.train_set, self.valid_set, self.test_set):
+            if held is not None:
+                held.check()
         seed_everything(settings.train.seed)
         self.model = network_for(settings.model, self.spec)
         self.loss = build_loss(self.spec.task, self.grid, settings.loss, self.spec.ignore_index)

@@ -50,6 +50,7 @@ class DataConfig:
     image_dir: str = "images"
     target_dir: str = ""  # default: labels (segmentation) or depth (regression)
     bands: int = 3
+    latitude_input: bool = False  # one more input, sin² of the latitude of the map: it turns with the globe
     lead: int = 0  # climate: the target is this many time steps later
     time: str = "time"
 

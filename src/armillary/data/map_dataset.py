@@ -75,6 +75,13 @@ class MapDataset(FieldDataset):
         R = sample_rotation(c.augment, c.rotated(self.split), c.seed, self.split, self.epoch, index)
         return self._finish(*self._source(record), record, R)
 
+    def check(self) -> None:
+        for record in (int(i) for i in self.indices):
+            if self.config.rotated(self.split) == "none" and (self.split != "train" or self.config.augment == "none"):
+                self._upright(record)  # kept for later, where memory allows
+            else:
+                self._source(record)
+
     @property
     def longitudes(self) -> Tensor:
         nlon = self.spec.grid.nlon

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from armillary.data.mnist import open_mnist
 from armillary.data.normalization import with_normalization
 from armillary.data.npz import NpzRecords
 from armillary.data.pictures import SUFFIXES, read_picture
-from armillary.data.records import Records
+from armillary.data.records import Records, WithLatitude
 from armillary.data.spec import SPLITS, DataError, FieldDataset, Split, known
 from armillary.spaces import SphereGrid
 
@@ -70,6 +71,8 @@ def read_inputs(path: str | os.PathLike[str], config: DataConfig, grid: SphereGr
                 f"{where}: has {len(records.input_names)} input channels {records.input_names}, "
                 f"the network was trained with {wanted}."
             )
+    if not len(records):
+        raise DataError(f"{where}: holds no samples.")
     fields = [
         finished_inputs(checked_inputs(records, i, config), records.input_names, config, grid, None, records.name(i))
         for i in range(len(records))
@@ -78,14 +81,15 @@ def read_inputs(path: str | os.PathLike[str], config: DataConfig, grid: SphereGr
 
 
 def _records(path: Path, config: DataConfig, with_targets: bool = True) -> Records:
-    match config.source:
-        case "npz":
-            return NpzRecords(path, config, with_targets)
-        case "folder":
-            return FolderRecords(path, config, with_targets)
-        case "climate":
-            return ClimateRecords(path, config, with_targets)
-    raise DataError(f'source "{config.source}" is not read from maps.')
+    readers: dict[str, Callable[[Path, DataConfig, bool], Records]] = {
+        "npz": NpzRecords,
+        "folder": FolderRecords,
+        "climate": ClimateRecords,
+    }
+    if config.source not in readers:
+        raise DataError(f'source "{config.source}" is not read from maps.')
+    records = readers[config.source](path, config, with_targets)
+    return WithLatitude(records) if config.latitude_input else records
 
 
 def _measured(config: DataConfig, grid: SphereGrid) -> DataConfig:
@@ -119,10 +123,11 @@ class _OnePicture(Records):
 def _picture_records(path: Path, config: DataConfig) -> Records:
     if len(config.inputs) != 1:
         raise DataError(f"{path}: a picture cannot fill the inputs {config.inputs}; give a file with these names.")
-    bands = len(config.input_mean) or config.bands
+    bands = len(config.input_mean) - config.latitude_input if config.input_mean else config.bands
     name = config.inputs[0]
     names = (name,) if bands == 1 else tuple(f"{name}[{i}]" for i in range(bands))
-    return _OnePicture(path, read_picture(path, bands), names)
+    picture = _OnePicture(path, read_picture(path, bands), names)
+    return WithLatitude(picture) if config.latitude_input else picture
 
 
 def _read_digit_spheres(path: Path, config: DataConfig, grid: SphereGrid) -> tuple[Tensor, list[str]]:

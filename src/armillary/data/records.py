@@ -10,6 +10,8 @@ from armillary.data.config import DataConfig
 from armillary.data.maps import GlobalMap
 from armillary.data.spec import DataError, Split
 
+LATITUDE_NAME = "sin2_latitude"
+
 
 class Records(ABC):
     """Samples as the source holds them.
@@ -40,6 +42,34 @@ class Records(ABC):
         """Labels (1, h, w) as int64, regression channels as float32, or a class."""
 
 
+class WithLatitude(Records):
+    """Records with one more input: sin²(latitude) = cos²θ of the map's own rows, 0 on the equator, 1 at the poles.
+
+    A field like any other: where the map is turned it turns along, so an equivariant network stays so and yet knows
+    how far from the equator of the globe it is, which the shape of things around does not tell.
+    """
+
+    def __init__(self, records: Records) -> None:
+        self.records = records
+        self.input_names = (*records.input_names, LATITUDE_NAME)
+        self.output_names, self.skipped = records.output_names, records.skipped
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def name(self, index: int) -> str:
+        return self.records.name(index)
+
+    def inputs(self, index: int) -> GlobalMap:
+        found = self.records.inputs(index)
+        height, width = found.values.shape[-2:]
+        channel = np.broadcast_to(np.cos(found.colatitudes).astype(np.float32)[:, None] ** 2, (1, height, width))
+        return GlobalMap(np.concatenate([found.values, channel]), found.colatitudes, found.left)
+
+    def target(self, index: int) -> GlobalMap | int:
+        return self.records.target(index)
+
+
 def split_indices(n: int, config: DataConfig, split: Split, own_test: bool = False) -> np.ndarray:
     """The records of a split, ascending: index lists if given, otherwise ``fractions`` of a shuffle (or in
     order).
@@ -47,6 +77,8 @@ def split_indices(n: int, config: DataConfig, split: Split, own_test: bool = Fal
     ``own_test``: the source has its own test set, so that all n records are shared between train and valid
     in the ratio of their fractions. Raises: DataError for a wrong index or an empty split.
     """
+    if n == 0:
+        raise DataError("the data set holds no samples: its files have an axis of samples of length 0.")
     listed = {"train": config.train_indices, "valid": config.valid_indices, "test": config.test_indices}
     if any(listed.values()):
         chosen = np.array(listed[split], dtype=np.int64)

@@ -73,6 +73,13 @@ class FieldDataset(Dataset[tuple[Tensor, Tensor]], ABC):
     def denormalize(self, prediction: Tensor) -> Tensor:
         """Bring a regression prediction (..., C_out, nlat, nlon) back to the units of the source."""
 
+    def check(self) -> None:
+        """Read what the source holds for this split once, so that bad samples show before hours of training.
+
+        Raises: DataError as ``__getitem__`` would. Nothing to do for sources that are checked when opened.
+        """
+        return
+
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that random augmentation is drawn for."""
         self.epoch = int(epoch)

@@ -6,6 +6,7 @@ layers with batch normalisation and skips.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from torch import nn
@@ -29,7 +30,7 @@ class DiscoLayers(LayerFactory):
     """DISCO layers on a grid and its coarser versions, each level with half the rings of the one before.
 
     ``rings_per_cutoff`` is the cutoff in rings of each layer's input grid. Raises: ValueError where a level would have
-    fewer than four rings.
+    fewer than four rings, or a cutoff of a quarter of the circumference.
     """
 
     def __init__(
@@ -48,6 +49,12 @@ class DiscoLayers(LayerFactory):
             raise ValueError(
                 f"{levels} levels halve {grid} to {self.grids[-1].nlat} rings, wanted at least 4: "
                 f"give fewer widths or a finer grid."
+            )
+        cutoff = rings(rings_per_cutoff, self.grids[-1])
+        if not 0 < cutoff < math.pi / 2:
+            raise ValueError(
+                f"got a cutoff of {rings_per_cutoff:g} rings, {cutoff:.3g} rad on the coarsest level {self.grids[-1]}, "
+                f"wanted more than 0 and less than π/2: give fewer rings, fewer widths or a finer grid."
             )
         self.basis = PiecewiseLinear(3) if basis is None else basis
         self.rings, self.oversample, self.p_drop = rings_per_cutoff, oversample, dropout
