@@ -1,7 +1,7 @@
 """The rotation error of a whole DISCO U-Net against resolution and oversampling: docs/images/network_error.png.
 
-Run from the root of the repository: python docs/figures/network_error.py. Untrained networks, three levels of 4, 8 and 16
-channels, cutoff of three rings, Gauss–Legendre grids, float64, random fields and random rotations.
+Run from the root of the repository: python docs/figures/network_error.py. Untrained networks, three levels of 4, 8 and
+16 channels, cutoff of three rings, Gauss–Legendre grids, float64, random fields and random rotations.
 """
 
 from __future__ import annotations
