@@ -34,8 +34,7 @@ install: $(STAMP)
 # Trained on upright digits; then measured, and tried on spheres that were turned at random.
 demo: $(STAMP)
 	rm -rf demo
-	$(ARMILLARY) train --data.source digits --data.task segmentation --grid equiangular:32 \
-	  --model.widths 16 32 --train.epochs 5 --run demo/digits
+	$(ARMILLARY) train --config examples/digits.toml --run demo/digits
 	$(ARMILLARY) check demo/digits
 	$(PY) examples/write_digits.py demo/new_digits.npz --nlat 32 --count 4
 	$(ARMILLARY) predict demo/digits demo/new_digits.npz

@@ -16,9 +16,10 @@ parser = argparse.ArgumentParser(description="Spheres of handwritten digits for 
 parser.add_argument("path", type=Path, help="the .npz to write")
 parser.add_argument("--nlat", type=int, default=32, help="rings of the equiangular grid")
 parser.add_argument("--count", type=int, default=4, help="number of spheres")
+parser.add_argument("--digit-size", type=float, default=1.5, help="radians, as the network was trained with")
 arguments = parser.parse_args()
 
-config = DataConfig(source="digits", task="segmentation", rotated_test="so3")
+config = DataConfig(source="digits", task="segmentation", rotated_test="so3", digit_size=arguments.digit_size)
 spheres = open_dataset(config, Equiangular(arguments.nlat), "test")
 x = np.stack([spheres[i][0].numpy() for i in range(min(arguments.count, len(spheres)))])
 

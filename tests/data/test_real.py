@@ -43,7 +43,8 @@ def test_earth_is_the_right_way_up_and_whole_in_prediction():
     data = open_dataset(config, GRID, "valid")
     x, names = read_inputs(config.path, with_normalization(config, data.normalization), GRID)
     assert names == ["earth_segmentation"]
-    elevation = x[0, -1] * data.normalization["input_std"][-1] + data.normalization["input_mean"][-1]
+    c = data.spec.input_names.index("elev_m")
+    elevation = x[0, c] * data.normalization["input_std"][c] + data.normalization["input_mean"][c]
     lon = data.longitudes
     tibet = elevation[int((90 - 33) / 180 * 32), int((lon - 88).abs().argmin())]
     antarctica = elevation[-1].mean()

@@ -183,7 +183,8 @@ def draw_curves(path: Path, history: Sequence[Mapping[str, float]], best_metric:
     from matplotlib.figure import Figure
 
     names = list(dict.fromkeys(k for row in history for k in row))
-    metrics = [k for k in names if k.startswith("valid_") and k != "valid_loss" and "/" not in k]
+    scores = [k for k in names if k.startswith("valid_") and k != "valid_loss"]
+    metrics = [k for k in scores if "/" not in k and not k.endswith("_pixels")]
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     for axis, keys in ((left, [k for k in ("train_loss", "valid_loss") if k in names]), (right, metrics)):
@@ -199,7 +200,7 @@ def draw_curves(path: Path, history: Sequence[Mapping[str, float]], best_metric:
         axis.set_xlabel("epoch")
         axis.grid(alpha=0.3)
         if keys:
-            axis.legend(fontsize=7)
+            axis.legend(fontsize=7, framealpha=0.6)
     left.set_title("loss", fontsize=9)
     right.set_title("validation", fontsize=9)
     return save_figure(figure, path)
