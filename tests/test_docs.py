@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from armillary.recipes import SYSTEMS
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 PAGES = [page for page in PAGES if "_build" not in page.parts]
@@ -100,6 +102,13 @@ def test_links_lead_somewhere(tmp_path: Path) -> None:
     assert {str(page.relative_to(ROOT)): broken_links(page) for page in PAGES if broken_links(page)} == {}
     (tmp_path / "page.md").write_text("[a](page.md#x) [b](nowhere.md) ![c](https://example.org/c.png) ![d](d.png)")
     assert broken_links(tmp_path / "page.md") == ["nowhere.md", "d.png"]
+
+
+def test_the_systems_of_the_readme_are_those_of_the_catalogue() -> None:
+    """Numbers, titles and names agree, and what the README says works is what the catalogue says works."""
+    table = re.findall(r"^\| (\d+) \| (.+?) \| .+? \| `(\w+)` \| (\w+)", (ROOT / "README.md").read_text("utf-8"), re.M)
+    told = [(int(number), title, name, status) for number, title, name, status in table]
+    assert told == [(s.number, s.title, s.name, "works" if s.works else "planned") for s in SYSTEMS]
 
 
 NASTY = [

@@ -83,7 +83,7 @@ def main() -> None:
     torch.set_num_threads(1)
     for title, cases in (
         ("layer", LAYERS),
-        ("cutoff and basis", {f"{k} rings, `PiecewiseLinear({k})`": cutoffs(k) for k in (1, 2, 3, 4)}),
+        ("cutoff and basis", {f"{k} ring{'s' * (k > 1)}, `PiecewiseLinear({k})`": cutoffs(k) for k in (1, 2, 3, 4)}),
     ):
         print(f"\n| {title} | degree matched | " + " | ".join(f"{n} rings" for n in arguments.nlat) + " |")
         print("|---|---|" + "---|" * len(arguments.nlat))

@@ -240,7 +240,7 @@ def test_rings() -> None:
         ({"moments": -1}, "moments = -1"),
         ({"cutoff": 0.0}, "cutoff = 0 rad"),
         ({"cutoff": math.nan}, "cutoff = nan"),
-        ({"cutoff": 1.6}, "wanted 0 < cutoff < π/2"),
+        ({"cutoff": 3.2}, "wanted 0 < cutoff < π"),
         ({"cutoff": 0.01, "grid_out": GaussLegendre(5)}, r"too small.*at least 0.3927 rad"),
     ],
 )

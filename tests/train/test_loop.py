@@ -137,15 +137,16 @@ def test_a_killed_run_resumes_bit_for_bit(tmp_path: Path, at: int, workers: int)
 @pytest.mark.parametrize("at", [2, 4, 7])
 def test_a_signal_leaves_an_exactly_resumable_run(tmp_path: Path, number: int, at: int) -> None:
     before = signal.getsignal(number)
-    whole, _ = train(tmp_path / "whole")
+    config = replace(QUICK, calibrate=0)  # so that each sample is read once
+    whole, _ = train(tmp_path / "whole", config)
     data = Noise(augment=True)
     with pytest.raises(Interrupted, match="--resume") as caught:
-        train(tmp_path / "run", loss=Signal(at, lambda: os.kill(os.getpid(), number)), train_set=data)
+        train(tmp_path / "run", config, loss=Signal(at, lambda: os.kill(os.getpid(), number)), train_set=data)
     assert caught.value.exit_code == 128 + number
     assert signal.getsignal(number) == before
     seen = len(data.seen)
     assert seen <= 4 * (at + 1)  # it stopped at once
-    parts, result = train(tmp_path / "run", train_set=data)
+    parts, result = train(tmp_path / "run", config, train_set=data)
     assert same_weights(whole, parts)
     assert len(result.history) == 4
     assert len(data.seen) == 4 * 14  # and went on from there: no sample was seen twice

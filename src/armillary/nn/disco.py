@@ -52,8 +52,8 @@ class StencilConv(ConstantModule, ABC):
         self.grid, self.grid_out = grid, grid if grid_out is None else grid_out
         self.basis = PiecewiseLinear(3) if basis is None else basis
         self.cutoff = rings(DEFAULT_RINGS, self.grid) if cutoff is None else float(cutoff)
-        if not 0 < self.cutoff < torch.pi / 2:
-            raise ValueError(f"got cutoff = {self.cutoff:.4g} rad, wanted 0 < cutoff < π/2.")
+        if not 0 < self.cutoff < torch.pi:
+            raise ValueError(f"got cutoff = {self.cutoff:.4g} rad, wanted 0 < cutoff < π.")
         stencil = build_stencil(self.grid, self.grid_out, self.basis, self.cutoff, moments, self.centre)
         self.degree, self.pattern, self._blocks = stencil.degree, stencil.pattern, stencil.blocks
         self.register_constant("stencil", stencil.values)
@@ -116,7 +116,7 @@ class DiscoConv(StencilConv):
     4 in the resolution for a fixed field and a cutoff of a fixed number of rings; with a directional basis only
     asymptotically, as the cutoff shrinks.
 
-    Raises: ValueError for channels that groups do not divide, a cutoff that holds no neighbour or exceeds π/2, or an
+    Raises: ValueError for channels that groups do not divide, a cutoff that holds no neighbour or reaches π, or an
     input off the grid.
     Source: Ocampo, Price & McEwen 2023 (arXiv 2209.13603), eq. 7–10; moment matching is ours. Pinned by
     ``tests/nn/test_disco.py``.

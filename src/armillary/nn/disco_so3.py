@@ -152,11 +152,12 @@ class DiscoSO3Conv(ConstantModule):
         self.cutoff = _DEFAULT_RINGS * grid.ring_spacing if cutoff is None else float(cutoff)
         nmax = self.space.nmax
         self.turns = _orientations_needed(self.basis, nmax, self.space_out)
+        self._angles = [2 * math.pi * g / self.turns for g in range(self.turns)]
         self._blocks: list[Tensor] = []  # per frequency: values are laid out for K or 2K functions
         for n in range(nmax + 1):
             stencils = [
                 build_stencil(grid, self.space_out.grid, self.basis, self.cutoff, moments, Centre.OUTPUT, turn, spin=n)
-                for turn in self._angles().tolist()
+                for turn in self._angles
             ]
             self.degree = stencils[0].degree
             self._blocks.append(stencils[0].blocks)
@@ -166,9 +167,6 @@ class DiscoSO3Conv(ConstantModule):
         scale = (inner * self.basis.size * (2 * nmax + 1)) ** -0.5
         self.weight = nn.Parameter(torch.randn(out_channels, inner, self.basis.size, 2 * nmax + 1) * scale)
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
-
-    def _angles(self) -> Tensor:
-        return torch.arange(self.turns, dtype=torch.float64) * (2 * math.pi / self.turns)
 
     def forward(self, x: Tensor) -> Tensor:
         self.space.check_field(x, "DiscoSO3Conv")
@@ -201,9 +199,9 @@ class DiscoSO3Conv(ConstantModule):
         fields = parts.flatten(1, 2)  # (c, cos/sin) with the pair innermost, so that groups stay together
         a, b = weight[..., 2 * n - 1], weight[..., 2 * n]
         out = []
-        for angle, s in zip((n * self._angles()).tolist(), stencils, strict=True):
-            p = a * math.cos(angle) - b * math.sin(angle)
-            q = a * math.sin(angle) + b * math.cos(angle)
+        for turn, s in zip(self._angles, stencils, strict=True):
+            p = a * math.cos(n * turn) - b * math.sin(n * turn)
+            q = a * math.sin(n * turn) + b * math.cos(n * turn)
             mixing = torch.stack([torch.cat([p, q], dim=-1), torch.cat([q, -p], dim=-1)], dim=2).flatten(1, 2)
             out.append(disco(fields, mixing, s, blocks, nlon, self.groups))
         return out

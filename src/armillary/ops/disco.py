@@ -143,9 +143,14 @@ disco_grad_weight = torch.library.custom_op(
 _COMPILED = (torch.float32, torch.float64)
 
 
+def _compiled(x: Tensor) -> bool:
+    """Whether the compiled kernels take it: an empty batch goes to the reference."""
+    return x.dtype in _COMPILED and x.numel() > 0
+
+
 @disco.register_kernel("cpu")
 def _(x: Tensor, weight: Tensor, values: Tensor, blocks: Tensor, nlon_out: int, groups: int) -> Tensor:
-    if x.dtype not in _COMPILED:
+    if not _compiled(x):
         return disco_reference(x, weight, values, blocks, nlon_out, groups)
     from armillary.ops.disco_cpu import disco_cpu  # numba is imported and compiles at first use
 
@@ -154,7 +159,7 @@ def _(x: Tensor, weight: Tensor, values: Tensor, blocks: Tensor, nlon_out: int, 
 
 @disco_grad_input.register_kernel("cpu")
 def _(grad: Tensor, weight: Tensor, values: Tensor, blocks: Tensor, nlat_in: int, nlon_in: int, groups: int) -> Tensor:
-    if grad.dtype not in _COMPILED:
+    if not _compiled(grad):
         return disco_grad_input_reference(grad, weight, values, blocks, nlat_in, nlon_in, groups)
     from armillary.ops.disco_cpu import disco_grad_input_cpu
 
@@ -163,7 +168,7 @@ def _(grad: Tensor, weight: Tensor, values: Tensor, blocks: Tensor, nlat_in: int
 
 @disco_grad_weight.register_kernel("cpu")
 def _(x: Tensor, grad: Tensor, values: Tensor, blocks: Tensor, n_functions: int, groups: int) -> Tensor:
-    if x.dtype not in _COMPILED:
+    if not _compiled(x):
         return disco_grad_weight_reference(x, grad, values, blocks, n_functions, groups)
     from armillary.ops.disco_cpu import disco_grad_weight_cpu
 

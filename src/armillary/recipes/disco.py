@@ -48,14 +48,17 @@ class Scale:
     nlat: int
     widths: tuple[int, ...]
     samples: int
+    tests: int
     epochs: int
     layers: LayerScale
 
 
 SCALES = {
-    "tiny": Scale(16, (8, 16), 32, 2, LayerScale((16, 32), (16, 32), 8)),
-    "small": Scale(32, (8, 16, 32), 512, 16, LayerScale((64, 128, 256), (64, 128, 256, 512, 1024), 16)),
-    "paper": Scale(64, (16, 32, 64), 4096, 40, LayerScale((64, 128, 256, 512), (64, 128, 256, 512, 1024, 2048), 16)),
+    "tiny": Scale(16, (4, 8), 16, 8, 1, LayerScale((8, 16), (16, 32), 3)),
+    "small": Scale(32, (16, 32), 512, 128, 20, LayerScale((64, 128, 256), (64, 128, 256, 512, 1024), 16)),
+    "paper": Scale(
+        64, (16, 32, 64), 4096, 512, 40, LayerScale((64, 128, 256, 512), (64, 128, 256, 512, 1024, 2048), 16)
+    ),
 }
 
 DISCO, PLANE, AUGMENTED = "DISCO U-Net", "planar CNN U-Net", "planar CNN U-Net, rotations in training"
@@ -144,9 +147,11 @@ def _segmentation(size: Scale, runs: Path, seeds: int, console: Console) -> list
 def _data(size: Scale, seed: int) -> DataConfig:
     return DataConfig(
         source="digits",
+        digits_per_sphere=3,
+        digit_size=1.3,
         samples_train=size.samples,
         samples_valid=max(8, size.samples // 16),
-        samples_test=128,
+        samples_test=size.tests,
         seed=seed,
     )
 
@@ -173,7 +178,7 @@ def _trained(
 ) -> nn.Module:
     data = replace(_data(size, seed), augment=augment)
     config = TrainConfig(
-        epochs=size.epochs, batch_size=16, lr=4e-3, seed=seed, best_metric="miou_foreground", best_mode="max"
+        epochs=size.epochs, batch_size=8, lr=2e-3, seed=seed, best_metric="miou_foreground", best_mode="max"
     )
     table = {"grid": grid.to_dict(), "data": to_table(data), "model": to_table(model), "train": to_table(config)}
     run = Run.open(path) if (path / "config.toml").exists() else Run.create(path, table)

@@ -79,9 +79,9 @@ class SphereGrid(ABC):
         return 2 * math.pi / self.nlon
 
     @property
+    @abstractmethod
     def ring_spacing(self) -> float:
-        """π/nlat, radians: the unit in which a cutoff of "k rings" is counted."""
-        return math.pi / self.nlat
+        """The (mean) step of colatitude between rings, radians: the unit in which a cutoff of "k rings" is counted."""
 
     @property
     def quadrature(self) -> Tensor:
@@ -160,8 +160,12 @@ class Equiangular(SphereGrid):
     def _rule(self) -> tuple[Tensor, Tensor]:
         return quadrature.clenshaw_curtis(self.nlat) if self.poles else quadrature.fejer(self.nlat)
 
+    @property
+    def ring_spacing(self) -> float:
+        return math.pi / (self.nlat - 1 if self.poles else self.nlat)
+
     def ring_inner_product(self, odd: bool) -> Tensor:
-        return quadrature.equiangular_inner_product(self.nlat, self.poles, odd)
+        return quadrature.equiangular_inner_product(self.nlat, self.poles, odd).clone()
 
     @property
     def lmax(self) -> int:
@@ -196,6 +200,10 @@ class GaussLegendre(SphereGrid):
     @property
     def ring_weights(self) -> Tensor:
         return quadrature.gauss_legendre(self.nlat)[1].clone()
+
+    @property
+    def ring_spacing(self) -> float:
+        return math.pi / self.nlat
 
     def ring_inner_product(self, odd: bool) -> Tensor:
         return quadrature.gauss_legendre(self.nlat)[1].clone()

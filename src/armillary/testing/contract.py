@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-import io
 from dataclasses import dataclass, field
 
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -117,14 +117,12 @@ def _check_values(report: LayerReport, layer: nn.Module, double: nn.Module, x: T
 
 
 def _check_state(report: LayerReport, layer: nn.Module, x: Tensor) -> None:
-    file = io.BytesIO()
-    torch.save(layer.state_dict(), file)
-    file.seek(0)
+    stored = safetensors.torch.save({name: value.contiguous() for name, value in layer.state_dict().items()})
     other = copy.deepcopy(layer)
     with torch.no_grad():
         for parameter in other.parameters():
             parameter.add_(1)
-        other.load_state_dict(torch.load(file, weights_only=True))
+        other.load_state_dict(safetensors.torch.load(stored))
         report.note("save and load", _distance(other(x), layer(x)), 0, "output after loading the state dict")
     persistent = sum(v.numel() for v in layer.state_dict().values())
     owned = sum(p.numel() for p in layer.parameters())

@@ -44,6 +44,9 @@ class TrainConfig:
     """Processes, one for each device."""
     seed: int = 0
     """Seed of the initial weights, the order of samples and dropout."""
+    calibrate: int = 16
+    """Training batches over which batch norm statistics are averaged anew before each validation; 0: running
+    averages."""
     early_stop: int | None = None
     """Stop after this many epochs without a better score; none: never."""
     best_metric: str = "loss"
@@ -56,7 +59,14 @@ class TrainConfig:
     """Write TensorBoard logs beside metrics.csv (extra: armillary[tensorboard])."""
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch_size", 1), ("accumulate", 1), ("devices", 1), ("workers", 0)):
+        for name, least in (
+            ("epochs", 1),
+            ("batch_size", 1),
+            ("accumulate", 1),
+            ("devices", 1),
+            ("workers", 0),
+            ("calibrate", 0),
+        ):
             self._check_integer(name, least)
         self._check_integer("seed", 0)
         if self.early_stop is not None:

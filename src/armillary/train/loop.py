@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from armillary.train.calibrate import calibrate
 from armillary.train.config import TrainConfig, learning_rate
 from armillary.train.devices import make_fabric
 from armillary.train.evaluate import Metrics, evaluate, sum_over_processes
@@ -150,6 +151,10 @@ class _Loop:
             if self.stop.signum and "worker" in str(error):  # the signal also ended the loading processes
                 self._interrupt(self.stop.signum)
             raise
+        if self.config.calibrate:
+            parts = self._parts(plan[: self.config.calibrate])
+            with self.fabric.autocast():
+                calibrate(self.model, (x for x, _ in parts))
         row = self._finished_row(start)
         better = self._judge(row)
         place.history.append(row)

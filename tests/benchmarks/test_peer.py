@@ -1,0 +1,72 @@
+"""The bridge to the peer's environment: what crosses it, and what is said when it is broken."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import peer
+import pytest
+
+ECHO = """
+import sys
+import numpy as np
+with np.load(sys.argv[1], allow_pickle=False) as file:
+    arrays = dict(file)
+arrays["twice"] = 2 * arrays["x"]
+np.savez(sys.argv[2], **arrays)
+"""
+
+
+def test_documents_and_arrays_cross_unchanged(tmp_path, monkeypatch):
+    (tmp_path / "echo.py").write_text(ECHO)
+    monkeypatch.setattr(peer, "SCRIPTS", tmp_path)
+    x = np.random.default_rng(1).standard_normal((3, 1, 5)).astype(np.float32)
+    job = {"layers": [{"cutoff": 0.1, "name": "ϕ"}], "threads": 1}
+    answer, arrays = peer.run("echo.py", job, {"x": x}, Path(sys.executable))
+    assert answer == job
+    assert sorted(arrays) == ["twice", "x"]
+    assert arrays["x"].dtype == np.float32
+    np.testing.assert_array_equal(arrays["x"], x)
+    np.testing.assert_array_equal(arrays["twice"], 2 * x)
+
+
+def test_failing_worker_is_quoted(tmp_path, monkeypatch):
+    (tmp_path / "fails.py").write_text("raise SystemExit('no such kernel')")
+    (tmp_path / "silent.py").write_text("")
+    monkeypatch.setattr(peer, "SCRIPTS", tmp_path)
+    with pytest.raises(peer.PeerError, match=r"fails\.py ended with code 1:\nno such kernel"):
+        peer.run("fails.py", {}, {}, Path(sys.executable))
+    with pytest.raises(peer.PeerError, match=r"silent\.py ended with code 0"):
+        peer.run("silent.py", {}, {}, Path(sys.executable))
+
+
+def test_nothing_is_unpickled(tmp_path):
+    path = tmp_path / "objects.npz"
+    np.savez(path, json=np.frombuffer(b"{}", dtype=np.uint8), x=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        peer.unpack(path)
+    np.savez(path, x=np.zeros(3))
+    with pytest.raises(peer.PeerError, match="wanted an entry 'json'"):
+        peer.unpack(path)
+
+
+def test_wrong_interpreters_are_named(tmp_path, monkeypatch):
+    monkeypatch.setenv(peer.VARIABLE, str(tmp_path / "python"))
+    with pytest.raises(peer.PeerError, match=f"{peer.VARIABLE} = .* is no file"):
+        peer.python()
+    monkeypatch.setenv(peer.VARIABLE, sys.executable)
+    assert peer.python() == Path(sys.executable)
+    bare = tmp_path / "bare"
+    bare.write_text(f"#!/bin/sh\nexec '{sys.executable}' -S \"$@\"\n")  # no site-packages
+    bare.chmod(0o755)
+    with pytest.raises(peer.PeerError, match=r"has no torch-harmonics .*--make-env"):
+        peer.versions(bare)
+
+
+def test_worker_environment_is_its_own(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "src")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert "PYTHONPATH" not in peer.environment()
+    assert peer.environment()["OMP_NUM_THREADS"] == "1"
