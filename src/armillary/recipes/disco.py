@@ -13,7 +13,6 @@ Source: Ocampo, Price & McEwen 2023, arXiv 2209.13603.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -133,10 +132,9 @@ def _segmentation(size: Scale, runs: Path, seeds: int, console: Console) -> list
         scores, seconds, params = [], 0.0, 0
         for seed in range(seeds):
             console.print(f"{name}, seed {seed}")
-            start = time.monotonic()
             path = runs / f"{'disco' if model is sphere else 'plane'}-{augment}-{seed}"
-            network = _trained(model, grid, augment, size, seed, path, console)
-            seconds += time.monotonic() - start
+            network, took = _trained(model, grid, augment, size, seed, path, console)
+            seconds += took
             params = sum(p.numel() for p in network.parameters())
             scores.append([_score(network, grid, size, seed, rotated) for rotated in both])
         for metric, values in zip((UPRIGHT, ROTATED), zip(*scores, strict=True), strict=True):
@@ -175,7 +173,8 @@ def _equal_size(sphere: ModelConfig, grid: SphereGrid) -> ModelConfig:
 
 def _trained(
     model: ModelConfig, grid: SphereGrid, augment: Rotated, size: Scale, seed: int, path: Path, console: Console
-) -> nn.Module:
+) -> tuple[nn.Module, float]:
+    """The trained network and the seconds its epochs took, also where they were run before."""
     data = replace(_data(size, seed), augment=augment)
     config = TrainConfig(
         epochs=size.epochs, batch_size=8, lr=2e-3, seed=seed, best_metric="miou_foreground", best_mode="max"
@@ -187,9 +186,9 @@ def _trained(
     network = _network(model, grid)
     train_set, valid_set = open_dataset(data, grid, "train"), open_dataset(data, grid, "valid")
     metrics = SegmentationMetrics(11, grid, exclude=(0,))
-    fit(network, train_set, valid_set, CrossEntropyLoss(grid), metrics, config, run, console=console)
+    outcome = fit(network, train_set, valid_set, CrossEntropyLoss(grid), metrics, config, run, console=console)
     load_weights(network, run.load_weights("best"), where=str(path))
-    return network
+    return network, sum(row["seconds"] for row in outcome.history)
 
 
 def _score(network: nn.Module, grid: SphereGrid, size: Scale, seed: int, rotated: Rotated) -> float:
