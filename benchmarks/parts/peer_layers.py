@@ -4,9 +4,8 @@
 
 The question's JSON is ``{"dtype", "threads", "layers": [...]}``; each layer is the dictionary that ``describe_layer``
 of ``peer_cases`` makes. ``x``, ``weight`` and (if gradients are wanted) ``grad`` name its arrays. The answer holds
-arrays
-``y<i>``, and ``gx<i>``, ``gw<i>``; its JSON lists the cutoff and number of stencil entries of every layer. Imports
-torch and numpy, and of the benchmarks nothing.
+arrays ``y<i>``, and ``gx<i>``, ``gw<i>``; its JSON lists the cutoff and number of stencil entries of every layer.
+Imports torch and numpy, and of the benchmarks nothing.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ Shape legend: B batch, C channels in, O channels out, K basis functions.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 import torch
@@ -24,7 +25,64 @@ def rings(count: float, grid: SphereGrid) -> float:
     return count * grid.ring_spacing
 
 
-class StencilConv(ConstantModule, ABC):
+class DiscoLayer(ConstantModule):
+    """What every DISCO layer has: channels, grids, a basis within a cutoff, a weight and a bias.
+
+    ``weight`` has shape (out_channels, in_channels/groups, *weight_axes) and starts with variance 1/fan-in.
+    """
+
+    degree: int
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        grid: SphereGrid,
+        grid_out: SphereGrid | None,
+        basis: FilterBasis,
+        cutoff: float | None,
+        groups: int,
+        bias: bool,
+        moments: int | None,
+        weight_axes: tuple[int, ...],
+    ) -> None:
+        super().__init__()
+        if groups < 1 or in_channels % groups or out_channels % groups:
+            raise ValueError(
+                f"got in_channels = {in_channels}, out_channels = {out_channels}, groups = {groups}: "
+                f"wanted groups to divide both."
+            )
+        if moments is not None and not 0 <= moments <= 8:
+            raise ValueError(f"got moments = {moments}, wanted 0 <= moments <= 8, or None to sample the filters only.")
+        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
+        self.grid, self.grid_out = grid, grid if grid_out is None else grid_out
+        self.basis = basis
+        self.cutoff = rings(DEFAULT_RINGS, grid) if cutoff is None else float(cutoff)
+        if not 0 < self.cutoff < torch.pi:
+            raise ValueError(f"got cutoff = {self.cutoff:.4g} rad, wanted 0 < cutoff < π.")
+        shape = (in_channels // groups, *weight_axes)
+        self.weight = nn.Parameter(torch.randn(out_channels, *shape) * math.prod(shape) ** -0.5)
+        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+
+    def _add_bias(self, y: Tensor) -> Tensor:
+        return y if self.bias is None else y + self.bias.to(y.dtype).view(-1, *[1] * (y.ndim - 2))
+
+    def _describe(self, spaces: str, detail: str) -> str:
+        parts = [
+            f"{self.in_channels}, {self.out_channels}, {spaces}",
+            f"basis={self.basis}",
+            f"cutoff={self.cutoff:.4g} rad ({self.cutoff / self.grid.ring_spacing:.3g} rings)",
+            "moments not matched" if self.degree < 0 else f"moments matched to degree {self.degree}",
+            detail,
+        ]
+        if self.groups > 1:
+            parts.append(f"groups={self.groups}")
+        if self.bias is None:
+            parts.append("bias=False")
+        return ", ".join(parts)
+
+
+class StencilConv(DiscoLayer, ABC):
     """What the two DISCO layers share; they differ in the end of the stencil at which the filter is anchored."""
 
     def __init__(
@@ -40,26 +98,11 @@ class StencilConv(ConstantModule, ABC):
         bias: bool = True,
         moments: int | None = 4,
     ) -> None:
-        super().__init__()
-        if groups < 1 or in_channels % groups or out_channels % groups:
-            raise ValueError(
-                f"got in_channels = {in_channels}, out_channels = {out_channels}, groups = {groups}: "
-                f"wanted groups to divide both."
-            )
-        if moments is not None and not 0 <= moments <= 8:
-            raise ValueError(f"got moments = {moments}, wanted 0 <= moments <= 8, or None to sample the filters only.")
-        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
-        self.grid, self.grid_out = grid, grid if grid_out is None else grid_out
-        self.basis = PiecewiseLinear(3) if basis is None else basis
-        self.cutoff = rings(DEFAULT_RINGS, self.grid) if cutoff is None else float(cutoff)
-        if not 0 < self.cutoff < torch.pi:
-            raise ValueError(f"got cutoff = {self.cutoff:.4g} rad, wanted 0 < cutoff < π.")
-        stencil = build_stencil(self.grid, self.grid_out, self.basis, self.cutoff, moments, self.centre)
+        basis = PiecewiseLinear(3) if basis is None else basis
+        super().__init__(in_channels, out_channels, grid, grid_out, basis, cutoff, groups, bias, moments, (basis.size,))
+        stencil = build_stencil(self.grid, self.grid_out, basis, self.cutoff, moments, self.centre)
         self.degree, self.pattern, self._blocks = stencil.degree, stencil.pattern, stencil.blocks
         self.register_constant("stencil", stencil.values)
-        fan_in = in_channels // groups * self.basis.size
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels // groups, self.basis.size) * fan_in**-0.5)
-        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
 
     @property
     @abstractmethod
@@ -75,26 +118,16 @@ class StencilConv(ConstantModule, ABC):
                 f"reshape x."
             )
         values = self.constant("stencil", x)
-        y = disco(x, self.weight.to(x.dtype), values, self._blocks, self.grid_out.nlon, self.groups)
-        return y if self.bias is None else y + self.bias.to(x.dtype)[:, None, None]
+        return self._add_bias(disco(x, self.weight.to(x.dtype), values, self._blocks, self.grid_out.nlon, self.groups))
 
     def extra_repr(self) -> str:
-        phases = self.pattern.n_phases
-        grids = f"{self.grid}" if self.grid_out == self.grid else f"{self.grid} → {self.grid_out}"
-        parts = [
-            f"{self.in_channels}, {self.out_channels}, {grids}",
-            f"basis={self.basis}",
-            f"cutoff={self.cutoff:.4g} rad ({self.cutoff / self.grid.ring_spacing:.3g} rings)",
-            "moments not matched" if self.degree < 0 else f"moments matched to degree {self.degree}",
-            f"longitude stride {self.pattern.stride}"
+        phases, stride = self.pattern.n_phases, self.pattern.stride
+        return self._describe(
+            f"{self.grid}" if self.grid_out == self.grid else f"{self.grid} → {self.grid_out}",
+            f"longitude stride {stride}"
             if phases == 1
-            else f"longitudes by the general path: {phases} phases, stride {self.pattern.stride}",
-        ]
-        if self.groups > 1:
-            parts.append(f"groups={self.groups}")
-        if self.bias is None:
-            parts.append("bias=False")
-        return ", ".join(parts)
+            else f"longitudes by the general path: {phases} phases, stride {stride}",
+        )
 
 
 class DiscoConv(StencilConv):
@@ -105,12 +138,11 @@ class DiscoConv(StencilConv):
     polynomials up to degree ``moments`` are integrated exactly (``nn.stencil``, ``ops.moments``).
 
     Shapes: (B, in_channels, *grid.shape) → (B, out_channels, *grid_out.shape). Any pair of grids: where the ratio of
-    longitudes is not an integer a general path is taken, and ``repr`` says so.
-    ``basis`` (default ``PiecewiseLinear(3)``) spans the filters, each normalised to ``∫ |ψ_k| dω = 1``; ``cutoff``
-    is in
-    radians (default: three rings of the input grid); ``moments`` is the highest degree to match (the neighbours may
-    support less: see ``degree`` and ``repr``), None to sample the filter only. State dict: ``weight``
-    (out, in/groups, K) and ``bias`` (out,).
+    longitudes is not an integer a general path is taken, and ``repr`` says so. ``basis`` (default
+    ``PiecewiseLinear(3)``) spans the filters, each normalised to ``∫ |ψ_k| dω = 1``; ``cutoff`` is in radians (default:
+    three rings of the input grid); ``moments`` is the highest degree to match (the neighbours may support less: see
+    ``degree`` and ``repr``), None to sample the filter only. State dict: ``weight`` (out, in/groups, K) and ``bias``
+    (out,).
 
     Symmetry: with an axisymmetric basis, SO(3)-equivariant up to the discretisation error, which falls with order ≥
     4 in the resolution for a fixed field and a cutoff of a fixed number of rings; with a directional basis only
@@ -131,9 +163,8 @@ class DiscoConvTranspose(StencilConv):
     """Transposed DISCO convolution: each input point spreads the filter about itself. Used to upsample.
 
     Equation: ``y_o(ω) = b_o + Σ_c Σ_k w_ock ∫ x_c(ω') ψ_k(R_ω'⁻¹ ω) dω'``: the adjoint of ``DiscoConv`` with the grids
-    swapped, up to quadrature weights. With an axisymmetric basis it is the same operator as ``DiscoConv`` between
-    the two
-    grids. Evaluated as a gather at each output point, with matched moments there, so that a coarse input does not
+    swapped, up to quadrature weights. With an axisymmetric basis it is the same operator as ``DiscoConv`` between the
+    two grids. Evaluated as a gather at each output point, with matched moments there, so that a coarse input does not
     imprint its grid on the output.
 
     Shapes, arguments, symmetry and errors as for ``DiscoConv``; ``grid`` is the (coarse) input, ``grid_out`` the

@@ -4,27 +4,24 @@ The filter turns with an orientation γ: lifting takes a field on the sphere to 
 convolves there. ``OrientationMean`` or ``OrientationMax`` projects back to the sphere.
 
 A rotation of the sphere mixes no orientations if they are seen from parallel-transported frames, so the orientation
-axis is
-treated by its Fourier series: frequency n of the input, carried from the frame at the input point to the frame at
-the output
-point, turns by e^{int}, t the angle of transport. Responses are computed at as many orientations as their frequencies
-need, and low-passed to those that the output holds; both steps commute with rotations exactly.
+axis is treated by its Fourier series: frequency n of the input, carried from the frame at the input point to the frame
+at the output point, turns by e^{int}, t the angle of transport. Responses are computed at as many orientations as their
+frequencies need, and low-passed to those that the output holds; both steps commute with rotations exactly.
 """
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from armillary.nn.stencil import Centre, build_stencil
-from armillary.ops.constants import ConstantModule
+from armillary.nn.disco import DiscoLayer
+from armillary.nn.stencil import Centre, build_stencils
 from armillary.ops.disco import disco
 from armillary.ops.filters import FilterBasis, FourierAzimuth
 from armillary.spaces import OrientedGrid, SphereGrid
-
-_DEFAULT_RINGS = 3.0
 
 
 def _orientations_needed(basis: FilterBasis, nmax_in: int, space_out: OrientedGrid) -> int:
@@ -42,15 +39,75 @@ def _low_pass(count: int, space: OrientedGrid) -> Tensor:
     return (1 + 2 * torch.cos(gap[..., None] * n).sum(-1)) / count
 
 
-def _check_channels(in_channels: int, out_channels: int, groups: int) -> None:
-    if groups < 1 or in_channels % groups or out_channels % groups:
-        raise ValueError(
-            f"got in_channels = {in_channels}, out_channels = {out_channels}, groups = {groups}: "
-            f"wanted groups to divide both."
+class _OrientedConv(DiscoLayer, ABC):
+    """What lifting and convolution on SO(3) share: stencils turned to each computed orientation, then a low-pass."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        grid: SphereGrid,
+        n_orientations: int,
+        grid_out: SphereGrid | None = None,
+        *,
+        basis: FilterBasis | None = None,
+        cutoff: float | None = None,
+        groups: int = 1,
+        bias: bool = True,
+        moments: int | None = 4,
+    ) -> None:
+        basis = FourierAzimuth(3, 1) if basis is None else basis
+        space_out = OrientedGrid(grid if grid_out is None else grid_out, n_orientations)
+        frequencies = self._frequencies(space_out.nmax)
+        axes = (basis.size, *self._weight_axes(space_out.nmax))
+        super().__init__(in_channels, out_channels, grid, grid_out, basis, cutoff, groups, bias, moments, axes)
+        self.space_out = space_out
+        self.turns = _orientations_needed(basis, frequencies[-1], space_out)
+        self._angles = tuple(2 * math.pi * g / self.turns for g in range(self.turns))
+        stencils = build_stencils(
+            grid, self.grid_out, basis, self.cutoff, moments, Centre.OUTPUT, self._angles, frequencies
+        )
+        self._blocks: list[Tensor] = []  # per frequency: values are laid out for K or 2K functions
+        for n in frequencies:
+            own = [stencils[angle, n] for angle in self._angles]
+            self.degree = own[0].degree
+            self._blocks.append(own[0].blocks)
+            self.register_constant(f"stencils_{n}", torch.stack([stencil.values for stencil in own]))
+        self.register_constant("low_pass", _low_pass(self.turns, space_out))
+
+    @staticmethod
+    @abstractmethod
+    def _frequencies(nmax: int) -> tuple[int, ...]:
+        """The orientation frequencies of the input, 0 first."""
+
+    @staticmethod
+    @abstractmethod
+    def _weight_axes(nmax: int) -> tuple[int, ...]:
+        """The axes of the weight after (out, in/groups, K)."""
+
+    def _respond(self, field: Tensor, mixings: list[Tensor], frequency: int) -> Tensor:
+        """The contraction at each computed orientation with its own mixing weight, (turns, B, O, H, W)."""
+        stencils, blocks = self.constant(f"stencils_{frequency}", field), self._blocks[frequency]
+        nlon = self.grid_out.nlon
+        return torch.stack(
+            [disco(field, w, s, blocks, nlon, self.groups) for w, s in zip(mixings, stencils, strict=True)]
         )
 
+    def _project(self, responses: Tensor) -> Tensor:
+        """Low-pass (turns, B, O, H, W) to the orientations of the output, (B, O, Γ, H, W), and add the bias."""
+        return self._add_bias(torch.einsum("gt,tbohw->boghw", self.constant("low_pass", responses), responses))
 
-class DiscoLift(ConstantModule):
+    def extra_repr(self) -> str:
+        spaces = f"{self.space} → {self.space_out}"
+        return self._describe(spaces, f"{self.turns} orientations computed")
+
+    @property
+    @abstractmethod
+    def space(self) -> SphereGrid | OrientedGrid:
+        """The space of the input."""
+
+
+class DiscoLift(_OrientedConv):
     """Lifting DISCO convolution, sphere → SO(3).
 
     Equation: ``y_o(R) = b_o + Σ_c Σ_k w_ock ∫ x_c(ω) ψ_k(R⁻¹ ω) dω`` with ``R = Z(φ) Y(θ) Z(γ)``, low-passed in γ to
@@ -59,44 +116,22 @@ class DiscoLift(ConstantModule):
     Shapes: (B, in_channels, *grid.shape) → (B, out_channels, n_orientations, *grid_out.shape). ``basis`` defaults to
     ``FourierAzimuth(3, 1)``; cutoff, groups, bias and moments as in ``DiscoConv``. State dict: ``weight``, ``bias``.
 
-    Symmetry: SO(3)-equivariant up to the discretisation error for bases with a band limit in azimuth; hats in
-    azimuth alias a
-    little in γ. Raises and source: as ``DiscoConv`` (paper, section 3.2); pinned by ``tests/nn/test_disco_so3.py``.
+    Symmetry: SO(3)-equivariant up to the discretisation error for bases with a band limit in azimuth; hats in azimuth
+    alias a little in γ. Raises and source: as ``DiscoConv`` (paper, section 3.2); pinned by
+    ``tests/nn/test_disco_so3.py``.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        grid: SphereGrid,
-        n_orientations: int,
-        grid_out: SphereGrid | None = None,
-        *,
-        basis: FilterBasis | None = None,
-        cutoff: float | None = None,
-        groups: int = 1,
-        bias: bool = True,
-        moments: int | None = 4,
-    ) -> None:
-        super().__init__()
-        _check_channels(in_channels, out_channels, groups)
-        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
-        self.grid = grid
-        self.space_out = OrientedGrid(grid if grid_out is None else grid_out, n_orientations)
-        self.basis = FourierAzimuth(3, 1) if basis is None else basis
-        self.cutoff = _DEFAULT_RINGS * grid.ring_spacing if cutoff is None else float(cutoff)
-        self.turns = _orientations_needed(self.basis, 0, self.space_out)
-        stencils = [
-            build_stencil(grid, self.space_out.grid, self.basis, self.cutoff, moments, Centre.OUTPUT, turn)
-            for turn in (2 * math.pi * g / self.turns for g in range(self.turns))
-        ]
-        self.degree, self._blocks = stencils[0].degree, stencils[0].blocks
-        self.register_constant("stencils", torch.stack([stencil.values for stencil in stencils]))
-        self.register_constant("low_pass", _low_pass(self.turns, self.space_out))
-        inner = in_channels // groups
-        scale = (inner * self.basis.size) ** -0.5
-        self.weight = nn.Parameter(torch.randn(out_channels, inner, self.basis.size) * scale)
-        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+    @staticmethod
+    def _frequencies(nmax: int) -> tuple[int, ...]:
+        return (0,)
+
+    @staticmethod
+    def _weight_axes(nmax: int) -> tuple[int, ...]:
+        return ()
+
+    @property
+    def space(self) -> SphereGrid:
+        return self.grid
 
     def forward(self, x: Tensor) -> Tensor:
         self.grid.check_field(x, "DiscoLift")
@@ -104,69 +139,32 @@ class DiscoLift(ConstantModule):
             raise ValueError(
                 f"x has shape {tuple(x.shape)}, DiscoLift was built for (batch, {self.in_channels}, nlat, nlon)."
             )
-        weight, nlon = self.weight.to(x.dtype), self.space_out.grid.nlon
-        responses = [disco(x, weight, s, self._blocks, nlon, self.groups) for s in self.constant("stencils", x)]
-        y = torch.einsum("gt,tbohw->boghw", self.constant("low_pass", x), torch.stack(responses))
-        return y if self.bias is None else y + self.bias.to(x.dtype)[:, None, None, None]
-
-    def extra_repr(self) -> str:
-        return (
-            f"{self.in_channels}, {self.out_channels}, {self.grid} → {self.space_out}, basis={self.basis}, "
-            f"cutoff={self.cutoff:.4g} rad, moments matched to degree {self.degree}, {self.turns} orientations computed"
-        )
+        return self._project(self._respond(x, [self.weight.to(x.dtype)] * self.turns, 0))
 
 
-class DiscoSO3Conv(ConstantModule):
+class DiscoSO3Conv(_OrientedConv):
     """DISCO group convolution, SO(3) → SO(3).
 
-    Equation: ``y_o(R) = b_o + Σ_c Σ_k ∫ x_c(Q) ψ_k(ϑ, ϕ) h_ock(u) dQ/2π`` where ``R⁻¹Q = Z(ϕ) Y(ϑ) Z(χ)`` and ``u =
-    ϕ + χ`` is the
-    orientation of Q against R after parallel transport (smooth where ϕ and χ alone are not, at ϑ = 0). ``h`` is a
-    learned
-    trigonometric polynomial, ``h(u) = w_0 + √2 Σ_n (w_{2n-1} cos nu + w_{2n} sin nu)`` for n ≤ nmax of the input.
+    Equation: ``y_o(R) = b_o + Σ_c Σ_k ∫ x_c(Q) ψ_k(ϑ, ϕ) h_ock(u) dQ/2π`` where ``R⁻¹Q = Z(ϕ) Y(ϑ) Z(χ)`` and
+    ``u = ϕ + χ`` is the orientation of Q against R after parallel transport (smooth where ϕ and χ alone are not, at
+    ϑ = 0). ``h`` is a learned trigonometric polynomial, ``h(u) = w_0 + √2 Σ_n (w_{2n-1} cos nu + w_{2n} sin nu)`` for
+    n ≤ nmax of the input.
 
     Shapes: (B, in_channels, n_orientations, *grid.shape) → (B, out_channels, n_orientations, *grid_out.shape);
     ``weight`` (out, in/groups, K, 2·nmax + 1). Other arguments, symmetry, errors and source: as ``DiscoLift``.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        grid: SphereGrid,
-        n_orientations: int,
-        grid_out: SphereGrid | None = None,
-        *,
-        basis: FilterBasis | None = None,
-        cutoff: float | None = None,
-        groups: int = 1,
-        bias: bool = True,
-        moments: int | None = 4,
-    ) -> None:
-        super().__init__()
-        _check_channels(in_channels, out_channels, groups)
-        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
-        self.space = OrientedGrid(grid, n_orientations)
-        self.space_out = OrientedGrid(grid if grid_out is None else grid_out, n_orientations)
-        self.basis = FourierAzimuth(3, 1) if basis is None else basis
-        self.cutoff = _DEFAULT_RINGS * grid.ring_spacing if cutoff is None else float(cutoff)
-        nmax = self.space.nmax
-        self.turns = _orientations_needed(self.basis, nmax, self.space_out)
-        self._angles = [2 * math.pi * g / self.turns for g in range(self.turns)]
-        self._blocks: list[Tensor] = []  # per frequency: values are laid out for K or 2K functions
-        for n in range(nmax + 1):
-            stencils = [
-                build_stencil(grid, self.space_out.grid, self.basis, self.cutoff, moments, Centre.OUTPUT, turn, spin=n)
-                for turn in self._angles
-            ]
-            self.degree = stencils[0].degree
-            self._blocks.append(stencils[0].blocks)
-            self.register_constant(f"stencils_{n}", torch.stack([stencil.values for stencil in stencils]))
-        self.register_constant("low_pass", _low_pass(self.turns, self.space_out))
-        inner = in_channels // groups
-        scale = (inner * self.basis.size * (2 * nmax + 1)) ** -0.5
-        self.weight = nn.Parameter(torch.randn(out_channels, inner, self.basis.size, 2 * nmax + 1) * scale)
-        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+    @staticmethod
+    def _frequencies(nmax: int) -> tuple[int, ...]:
+        return tuple(range(nmax + 1))
+
+    @staticmethod
+    def _weight_axes(nmax: int) -> tuple[int, ...]:
+        return (2 * nmax + 1,)
+
+    @property
+    def space(self) -> OrientedGrid:
+        return OrientedGrid(self.grid, self.space_out.n_orientations)
 
     def forward(self, x: Tensor) -> Tensor:
         self.space.check_field(x, "DiscoSO3Conv")
@@ -175,39 +173,27 @@ class DiscoSO3Conv(ConstantModule):
                 f"x has shape {tuple(x.shape)}, DiscoSO3Conv was built for (batch, {self.in_channels}, orientations, "
                 f"nlat, nlon): lift a field on the sphere with DiscoLift first."
             )
-        weight, nlon = self.weight.to(x.dtype), self.space_out.grid.nlon
-        responses = [self._frequency(x, weight, n, nlon) for n in range(self.space.nmax + 1)]
-        total = torch.stack([torch.stack(r) for r in zip(*responses, strict=True)]).sum(1)
-        y = torch.einsum("gt,tbohw->boghw", self.constant("low_pass", x), total)
-        return y if self.bias is None else y + self.bias.to(x.dtype)[:, None, None, None]
+        weight = self.weight.to(x.dtype)
+        responses = self._respond(x.mean(2), [weight[..., 0]] * self.turns, 0)
+        for n in range(1, self.space_out.nmax + 1):
+            responses = responses + self._frequency(x, weight, n)
+        return self._project(responses)
 
-    def _frequency(self, x: Tensor, weight: Tensor, n: int, nlon: int) -> list[Tensor]:
-        """What orientation frequency n of the input contributes at each computed orientation, (B, O, H, W) each.
+    def _frequency(self, x: Tensor, weight: Tensor, n: int) -> Tensor:
+        """What orientation frequency n > 0 of the input contributes at each computed orientation, (turns, B, O, H, W).
 
         With F^c, F^s the cosine and sine coefficients and s = t - γ: h's cosine term takes ``cos(ns) F^c - sin(ns)
-        F^s``, its
-        sine term ``sin(ns) F^c + cos(ns) F^s``. The stencil holds ψ cos(nt) and ψ sin(nt); γ enters through the
-        weights.
+        F^s``, its sine term ``sin(ns) F^c + cos(ns) F^s``. The stencil holds ψ cos(nt) and ψ sin(nt); γ enters through
+        the weights.
         """
-        stencils, blocks = self.constant(f"stencils_{n}", x), self._blocks[n]
-        if n == 0:
-            mean, mixing = x.mean(2), weight[..., 0]
-            return [disco(mean, mixing, s, blocks, nlon, self.groups) for s in stencils]
-        gamma = self.space.orientations.to(x)
+        gamma = self.space_out.orientations.to(x)
         waves = torch.stack([torch.cos(n * gamma), torch.sin(n * gamma)]) * (2**0.5 / len(gamma))
         parts = torch.einsum("pg,bcghw->bcphw", waves, x)
         fields = parts.flatten(1, 2)  # (c, cos/sin) with the pair innermost, so that groups stay together
         a, b = weight[..., 2 * n - 1], weight[..., 2 * n]
-        out = []
-        for turn, s in zip(self._angles, stencils, strict=True):
+        mixings = []
+        for turn in self._angles:
             p = a * math.cos(n * turn) - b * math.sin(n * turn)
             q = a * math.sin(n * turn) + b * math.cos(n * turn)
-            mixing = torch.stack([torch.cat([p, q], dim=-1), torch.cat([q, -p], dim=-1)], dim=2).flatten(1, 2)
-            out.append(disco(fields, mixing, s, blocks, nlon, self.groups))
-        return out
-
-    def extra_repr(self) -> str:
-        return (
-            f"{self.in_channels}, {self.out_channels}, {self.space} → {self.space_out}, basis={self.basis}, "
-            f"cutoff={self.cutoff:.4g} rad, moments matched to degree {self.degree}, {self.turns} orientations computed"
-        )
+            mixings.append(torch.stack([torch.cat([p, q], dim=-1), torch.cat([q, -p], dim=-1)], dim=2).flatten(1, 2))
+        return self._respond(fields, mixings, n)

@@ -2,16 +2,15 @@
 
     y[b, o, j, q] = Σ_{c, k} w[o, c, k] Σ_{i, p} Ψ_j[r, k, i, p] x[b, c, i, p + t·stride],     q = t·n_phases + r
 
-The stencil is stored once per output latitude j, as a rectangle of rings i and longitudes p (indices wrap), for each
-of the
-``n_phases`` output longitudes after which the pattern repeats. ``values`` is the concatenation of the blocks Ψ_j, each
-(n_phases, K, rings, width) in row-major order; ``blocks`` (nlat_out, 5) on the CPU holds (first ring, rings, first
+The stencil is stored once per output latitude j, as a rectangle of rings i and longitudes p (indices wrap), for each of
+the ``n_phases`` output longitudes after which the pattern repeats. ``values`` is the concatenation of the blocks Ψ_j,
+each (n_phases, K, rings, width) in row-major order; ``blocks`` (nlat_out, 5) on the CPU holds (first ring, rings, first
 column, width, offset into values).
 
 The three operators are each bilinear, and each other's derivatives, so gradients of every order exist. The functions
-named
-``*_reference`` are plain torch, run a latitude at a time (the K-fold intermediate of the whole field never exists),
-and serve every device and dtype; on the CPU, float32 and float64 go to the compiled kernels of ``ops.disco_cpu``.
+named ``*_reference`` are plain torch, run a latitude at a time (the K-fold intermediate of the whole field never
+exists), and serve every device and dtype; on the CPU, float32 and float64 go to the compiled kernels of
+``ops.disco_cpu``.
 
 Shape legend: B batch, C input channels, O output channels, K basis functions, R rings, W width, P phases, T repeats.
 """

@@ -1,10 +1,9 @@
 """The DISCO contraction on the CPU, compiled at first use by numba.
 
-Layout: a field is (nlat, stride, 2·T, N) with N = batch · channels innermost and longitude p = u·stride + s stored
-at [s, u],
-twice in a row so that nothing wraps. An entry of a stencil then multiplies, for all outputs t of a latitude at once,
-one contiguous run of T·N numbers, whatever the stride: long loops that the compiler vectorises. Runs are cut into tiles
-that stay in the first-level cache with all K results.
+Layout: a field is (nlat, stride, 2·T, N) with N = batch · channels innermost and longitude p = u·stride + s stored at
+[s, u], twice in a row so that nothing wraps. An entry of a stencil then multiplies, for all outputs t of a latitude at
+once, one contiguous run of T·N numbers, whatever the stride: long loops that the compiler vectorises. Runs are cut into
+tiles that stay in the first-level cache with all K results.
 
 The arithmetic and the arguments are those of ``ops.disco``, against whose reference this file is tested. Results do not
 depend on the timing of threads; the sums of the input gradient depend on their number, by rounding only.

@@ -2,16 +2,14 @@
 
 A stencil ``s_i ≈ q_i ψ(ω_i)`` integrates a smooth field against a filter ψ over a small cap. Sampling ψ at a handful of
 points is inaccurate whatever the quadrature, because ψ has kinks and an edge. But the field is smooth: it is a
-polynomial in
-the tangent coordinates of the cap up to O(θ_c^(p+1)). So the stencil is corrected, by as little as possible, until it
-integrates every polynomial of degree ≤ p exactly as the continuous filter does:
+polynomial in the tangent coordinates of the cap up to O(θ_c^(p+1)). So the stencil is corrected, by as little as
+possible, until it integrates every polynomial of degree ≤ p exactly as the continuous filter does:
 
     minimise Σ_i δ_i² / q_i   subject to   Σ_i (s_i + δ_i) u_i^a v_i^b = ∫ ψ u^a v^b dω   for a + b ≤ p.
 
-The points never determine the next degrees fully, but many of their combinations they do. Those directions of
-degrees p + 1
-and p + 2 that the points resolve safely are matched as well: that lowers the error several times at no cost, and leaves
-the stencil's norm (its response to noise) near that of the filter.
+The points never determine the next degrees fully, but many of their combinations they do. Those directions of degrees
+p + 1 and p + 2 that the points resolve safely are matched as well: that lowers the error several times at no cost, and
+leaves the stencil's norm (its response to noise) near that of the filter.
 """
 
 from __future__ import annotations

@@ -44,11 +44,10 @@ class Neighbourhood:
     """The rectangle of input points that holds the caps about the output points of one latitude.
 
     ``ring`` and ``column`` are its first ring and longitude index (the latter relative to output point 0, may be
-    negative; indices wrap). All tensors have shape (n_phases, rings, width), float64:
-    ``angle`` the geodesic distance ϑ, ``azimuth`` the direction ϕ from growing colatitude towards growing longitude,
-    ``transport`` the angle by which the frame at the input point is turned, after parallel transport along the
-    geodesic,
-    against the frame at the output point; ``weight`` quadrature of the input point; ``inside`` whether ϑ ≤ cutoff.
+    negative; indices wrap). All tensors have shape (n_phases, rings, width), float64: ``angle`` the geodesic distance
+    ϑ, ``azimuth`` the direction ϕ from growing colatitude towards growing longitude, ``transport`` the angle by which
+    the frame at the input point is turned, after parallel transport along the geodesic, against the frame at the output
+    point; ``weight`` quadrature of the input point; ``inside`` whether ϑ ≤ cutoff.
     """
 
     ring: int

@@ -31,18 +31,15 @@ def equivariance_error(
 ) -> float:
     """The relative error with which a map commutes with rotations.
 
-    Equation: ``sqrt( Σ_R ‖L(R f) - R L(f)‖² / Σ_R ‖L(f)‖² )`` with the quadrature norm, over random rotations R
-    (Haar) and random
-    fields f of degree ≤ ``lmax``. Rotations act spectrally, on SO(3) signals from the left; nothing is interpolated,
-    so the number
-    is the layer's own. What a nonlinear layer makes beyond the band limit of ``space_out`` counts as error.
+    Equation: ``sqrt( Σ_R ‖L(R f) - R L(f)‖² / Σ_R ‖L(f)‖² )`` with the quadrature norm, over random rotations R (Haar)
+    and random fields f of degree ≤ ``lmax``. Rotations act spectrally, on SO(3) signals from the left; nothing is
+    interpolated, so the number is the layer's own. What a nonlinear layer makes beyond the band limit of ``space_out``
+    counts as error.
 
-    Shapes: ``layer`` maps (batch, channels, *space_in.shape) → (batch, any, *space_out.shape). ``space_out``
-    defaults to
-    ``space_in``; ``channels`` to ``layer.in_channels``; ``lmax`` to a quarter of the band limit of ``space_in``. A
-    module is
-    copied, put in evaluation mode and moved to ``dtype``; the caller's is left alone. ``rotations`` replaces the
-    random ones. Pass a ``generator`` for repeatable numbers (default: seed 0).
+    Shapes: ``layer`` maps (batch, channels, *space_in.shape) → (batch, any, *space_out.shape). ``space_out`` defaults
+    to ``space_in``; ``channels`` to ``layer.in_channels``; ``lmax`` to a quarter of the band limit of ``space_in``. A
+    module is copied, put in evaluation mode and moved to ``dtype``; the caller's is left alone. ``rotations`` replaces
+    the random ones. Pass a ``generator`` for repeatable numbers (default: seed 0).
 
     Raises: ValueError where channels cannot be told, the output does not lie on ``space_out``, or is not finite.
     """

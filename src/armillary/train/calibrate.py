@@ -1,11 +1,9 @@
 """Batch normalisation statistics for evaluation, averaged anew with fixed weights.
 
 The running averages that batch normalisation keeps while training mix the statistics of many past weights with the
-noise of few
-recent batches. Networks whose filters take small differences of large responses, as radial hats do, feel that: their
-validation
-loss can be several times what the same weights deserve. So before a network is scored its statistics are averaged
-over some training batches with the weights held still.
+noise of few recent batches. Networks whose filters take small differences of large responses, as radial hats do, feel
+that: their validation loss can be several times what the same weights deserve. So before a network is scored its
+statistics are averaged over some training batches with the weights held still.
 """
 
 from __future__ import annotations
