@@ -19,15 +19,16 @@ from armillary.spaces import Equiangular, GaussLegendre, SphereGrid
 
 def dense(stencil: Stencil, grid: SphereGrid, grid_out: SphereGrid) -> Tensor:
     """(K, output points, input points)."""
-    pattern, k = stencil.pattern, stencil.n_functions
-    matrix = torch.zeros(k, *grid_out.shape, *grid.shape, dtype=torch.float64)
-    for j, (ring, rings, column, width, offset) in enumerate(stencil.blocks.tolist()):
-        block = stencil.values[offset : offset + pattern.n_phases * k * rings * width]
-        block = block.view(pattern.n_phases, k, rings, width)
-        for q in range(grid_out.nlon):
-            t, phase = divmod(q, pattern.n_phases)
-            columns = (column + t * pattern.stride + torch.arange(width)) % grid.nlon
-            matrix[:, j, q, ring : ring + rings, columns] += block[phase]
+    pattern, (values, entries, starts) = stencil.pattern, stencil.tensors[:3]
+    matrix = torch.zeros(values.shape[1], *grid_out.shape, *grid.shape, dtype=torch.float64)
+    for row, (first, last) in enumerate(itertools.pairwise(starts.tolist())):
+        j, phase = divmod(row, pattern.n_phases)
+        for t in range(pattern.repeats):
+            ring, column = entries[first:last].T
+            column = (column + t * pattern.stride) % grid.nlon
+            matrix[:, j, t * pattern.n_phases + phase].index_put_(
+                (torch.arange(len(matrix))[:, None], ring, column), values[first:last].T, accumulate=True
+            )
     return matrix.flatten(3).flatten(1, 2)
 
 
@@ -118,7 +119,7 @@ def test_spin_doubles_the_functions() -> None:
     basis = PiecewiseLinear(2)
     plain = dense(build_stencil(grid, grid, basis, 1.0, 2), grid, grid)
     spun = build_stencil(grid, grid, basis, 1.0, 2, spin=3)
-    assert spun.n_functions == 4
+    assert spun.values.shape[1] == 4
     cos, sin = dense(spun, grid, grid).split(2)
     torch.testing.assert_close(cos**2 + sin**2, plain**2, rtol=0, atol=1e-14)
     assert sin.abs().max() > 1e-3

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from armillary.nn.stencil import Centre, build_stencil
+from armillary.nn.stencil import Centre, build_stencil, with_parity
 from armillary.ops.constants import ConstantModule
 from armillary.ops.disco import disco
 from armillary.ops.filters import FilterBasis, PiecewiseLinear
@@ -64,8 +64,14 @@ class DiscoLayer(ConstantModule):
         self.weight = nn.Parameter(torch.randn(out_channels, *shape) * math.prod(shape) ** -0.5)
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
 
-    def _add_bias(self, y: Tensor) -> Tensor:
-        return y if self.bias is None else y + self.bias.to(y.dtype).view(-1, *[1] * (y.ndim - 2))
+    def _register_stencil(self, name: str, tensors: tuple[Tensor, ...]) -> None:
+        """Keep the six tensors of ``ops.disco``; the values (first) may have leading axes."""
+        self.register_constant(name, tensors[0])
+        for i, tensor in enumerate(tensors[1:], 1):
+            self.register_buffer(f"{name}_{i}", tensor, persistent=False)
+
+    def _stencil(self, name: str, like: Tensor) -> list[Tensor]:
+        return [self.constant(name, like), *(self.get_buffer(f"{name}_{i}") for i in range(1, 6))]
 
     def _describe(self, spaces: str, detail: str) -> str:
         parts = [
@@ -101,8 +107,12 @@ class StencilConv(DiscoLayer, ABC):
         basis = PiecewiseLinear(3) if basis is None else basis
         super().__init__(in_channels, out_channels, grid, grid_out, basis, cutoff, groups, bias, moments, (basis.size,))
         stencil = build_stencil(self.grid, self.grid_out, basis, self.cutoff, moments, self.centre)
-        self.degree, self.pattern, self._blocks = stencil.degree, stencil.pattern, stencil.blocks
-        self.register_constant("stencil", stencil.values)
+        self.degree, self.pattern = stencil.degree, stencil.pattern
+        stencil, parity = with_parity(stencil, basis, self.cutoff)
+        self._register_stencil("stencil", stencil.tensors)
+        self._mixes_parity = parity is not None and not torch.equal(parity, torch.eye(basis.size, dtype=parity.dtype))
+        if parity is not None and self._mixes_parity:
+            self.register_constant("parity", parity)
 
     @property
     @abstractmethod
@@ -117,8 +127,12 @@ class StencilConv(DiscoLayer, ABC):
                 f"{self.grid.nlat}, {self.grid.nlon}): pass in_channels={x.shape[1] if x.ndim == 4 else '…'} or "
                 f"reshape x."
             )
-        values = self.constant("stencil", x)
-        return self._add_bias(disco(x, self.weight.to(x.dtype), values, self._blocks, self.grid_out.nlon, self.groups))
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        stencil = self._stencil("stencil", x)
+        weight = self.weight.to(x.dtype)
+        if self._mixes_parity:  # to the functions of the stencil, each even or odd in longitude
+            weight = weight @ self.constant("parity", x).T
+        return disco(x, weight, bias, stencil, self.grid_out.nlon, self.groups, False)
 
     def extra_repr(self) -> str:
         phases, stride = self.pattern.n_phases, self.pattern.stride

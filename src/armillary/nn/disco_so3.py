@@ -67,12 +67,11 @@ class _OrientedConv(DiscoLayer, ABC):
         stencils = build_stencils(
             grid, self.grid_out, basis, self.cutoff, moments, Centre.OUTPUT, self._angles, frequencies
         )
-        self._blocks: list[Tensor] = []  # per frequency: values are laid out for K or 2K functions
         for n in frequencies:
             own = [stencils[angle, n] for angle in self._angles]
             self.degree = own[0].degree
-            self._blocks.append(own[0].blocks)
-            self.register_constant(f"stencils_{n}", torch.stack([stencil.values for stencil in own]))
+            values = torch.stack([stencil.values for stencil in own])
+            self._register_stencil(f"stencils_{n}", (values, *own[0].tensors[1:]))
         self.register_constant("low_pass", _low_pass(self.turns, space_out))
 
     @staticmethod
@@ -87,15 +86,19 @@ class _OrientedConv(DiscoLayer, ABC):
 
     def _respond(self, field: Tensor, mixings: list[Tensor], frequency: int) -> Tensor:
         """The contraction at each computed orientation with its own mixing weight, (turns, B, O, H, W)."""
-        stencils, blocks = self.constant(f"stencils_{frequency}", field), self._blocks[frequency]
+        values, *places = self._stencil(f"stencils_{frequency}", field)
         nlon = self.grid_out.nlon
         return torch.stack(
-            [disco(field, w, s, blocks, nlon, self.groups) for w, s in zip(mixings, stencils, strict=True)]
+            [
+                disco(field, w, None, [v, *places], nlon, self.groups, False)
+                for w, v in zip(mixings, values, strict=True)
+            ]
         )
 
     def _project(self, responses: Tensor) -> Tensor:
         """Low-pass (turns, B, O, H, W) to the orientations of the output, (B, O, Γ, H, W), and add the bias."""
-        return self._add_bias(torch.einsum("gt,tbohw->boghw", self.constant("low_pass", responses), responses))
+        y = torch.einsum("gt,tbohw->boghw", self.constant("low_pass", responses), responses)
+        return y if self.bias is None else y + self.bias.to(y.dtype)[:, None, None, None]
 
     def extra_repr(self) -> str:
         spaces = f"{self.space} → {self.space_out}"

@@ -11,11 +11,12 @@ import math
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache, partial
-from itertools import accumulate, product
+from itertools import product
 
 import torch
 from torch import Tensor
 
+from armillary.ops.disco import make_stencil
 from armillary.ops.filters import FilterBasis
 from armillary.ops.moments import EXTRA_DEGREES, LocalPolynomials, monomials
 from armillary.spaces import SphereGrid
@@ -33,15 +34,17 @@ class Centre(Enum):
 class Stencil:
     """What ``ops.disco`` needs, and what a user should know about it.
 
-    ``values`` (nnz,) float64 and ``blocks`` (nlat_out, 5) int64 as ``ops.disco`` lays them out; ``degree`` the highest
-    degree of matched moments (-1: none, the filter is only sampled); ``n_functions`` the number K of functions in it.
+    ``tensors`` are the six of ``ops.disco``, values (nnz, K) in float64; ``degree`` the highest degree of matched
+    moments (-1: none, the filter is only sampled).
     """
 
-    values: Tensor
-    blocks: Tensor
+    tensors: tuple[Tensor, ...]
     degree: int
-    n_functions: int
     pattern: LongitudePattern
+
+    @property
+    def values(self) -> Tensor:
+        return self.tensors[0]
 
 
 @lru_cache(maxsize=32)
@@ -84,22 +87,14 @@ def build_stencils(
             values = cap.sample(basis, cutoff, centre, turn)
             if degree >= 0:
                 cap.correct(values, moments(turn, theta) if targets_move else shared, degree)
-            values /= norms[:, None, None]
+            values /= norms
             for spin in spins:
-                parts[turn, spin].append(cap.spun(values, spin).flatten())
-
-    def stencil(pieces: list[Tensor], copies: int) -> Stencil:
-        offsets = [0, *accumulate(piece.numel() for piece in pieces[:-1])]
-        places = [(c.hood.ring, c.hood.angle.shape[1], c.hood.column, c.hood.angle.shape[2]) for c in caps]
-        return Stencil(
-            values=torch.cat(pieces),
-            blocks=torch.tensor([(*place, offset) for place, offset in zip(places, offsets, strict=True)]),
-            degree=degree,
-            n_functions=basis.size * copies,
-            pattern=LongitudePattern(grid_in.nlon, grid_out.nlon),
-        )
-
-    return {(turn, spin): stencil(pieces, 2 if spin else 1) for (turn, spin), pieces in parts.items()}
+                parts[turn, spin].append(cap.spun(values, spin))
+    pattern = LongitudePattern(grid_in.nlon, grid_out.nlon)
+    entries = torch.cat([cap.entries for cap in caps])
+    starts = torch.cat([torch.zeros(1, dtype=torch.int64), torch.cat([cap.counts for cap in caps]).cumsum(0)])
+    _, *others = make_stencil(torch.empty(0), entries, starts, grid_in.nlat, grid_in.nlon, grid_out.nlon)
+    return {key: Stencil((torch.cat(pieces), *others), degree, pattern) for key, pieces in parts.items()}
 
 
 def build_stencil(
@@ -116,42 +111,85 @@ def build_stencil(
     return build_stencils(grid_in, grid_out, basis, cutoff, max_degree, centre, (turn,), (spin,))[turn, spin]
 
 
+def with_parity(stencil: Stencil, basis: FilterBasis, cutoff: float) -> tuple[Stencil, Tensor | None]:
+    """The stencil for functions that are each exactly even or odd in longitude, and the matrix A (K, K) to them.
+
+    The grids are symmetric under φ → -φ, and most bases are closed under it: ``A ψ`` then has functions of either
+    parity, whose entries kernels may take in pairs. A is orthogonal: a weight w for ψ becomes ``w Aᵀ``. The stencil as
+    it is, and None, where there is no such symmetry.
+    """
+    values, entries, starts = stencil.tensors[:3]
+    pattern = stencil.pattern
+    r, azimuth, _ = basis.nodes(cutoff)
+    norms = _norms(basis, cutoff)[:, None]
+    functions, mirrored = basis.evaluate(r, azimuth) / norms, basis.evaluate(r, -azimuth) / norms
+    reflection = torch.linalg.lstsq(functions.T, mirrored.T).solution.T
+    closed = torch.allclose(reflection @ functions, mirrored, rtol=0, atol=1e-10 * float(functions.abs().max()))
+    if pattern.n_phases > 2 or not closed or not torch.allclose(reflection, reflection.T, rtol=0, atol=1e-10):
+        return stencil, None
+    parity, vectors = torch.linalg.eigh((reflection + reflection.T) / 2)
+    if torch.allclose(reflection, torch.diag(reflection.diagonal()), rtol=0, atol=1e-10):
+        parity, vectors = reflection.diagonal(), torch.eye(len(reflection), dtype=reflection.dtype)
+    partner = _mirror_images(entries, starts, pattern)
+    values = values @ vectors
+    image = torch.round(parity) * values[partner] if partner is not None else values + math.inf
+    if not torch.allclose(values, image, rtol=0, atol=1e-9 * float(values.abs().max())):
+        return stencil, None
+    return Stencil(((values + image) / 2, *stencil.tensors[1:]), stencil.degree, pattern), vectors.T
+
+
+def _mirror_images(entries: Tensor, starts: Tensor, pattern: LongitudePattern) -> Tensor | None:
+    """For each entry the one of the same row at the mirrored longitude; None where one has none."""
+    row = torch.repeat_interleave(torch.arange(len(starts) - 1), starts.diff())
+    axis = 2 * (row % pattern.n_phases) * pattern.stride // pattern.n_phases
+    place = (row * (int(entries[:, 0].max()) + 1) + entries[:, 0]) * pattern.nlon_in
+    here, there = place + entries[:, 1] % pattern.nlon_in, place + (axis - entries[:, 1]) % pattern.nlon_in
+    order = here.argsort()
+    found = torch.searchsorted(here[order], there).clamp(max=len(here) - 1)
+    partner = order[found]
+    return partner if bool((here[partner] == there).all()) else None
+
+
 class _Cap:
-    """The caps of one output latitude: what filters are sampled on, and how their moments are corrected."""
+    """The caps of one output latitude: their points, phase by phase; filters on them; how moments are corrected."""
 
     def __init__(self, hood: Neighbourhood) -> None:
-        self.hood = hood
-        self.empty = bool((hood.inside.flatten(1).sum(1) == 0).any())
+        inside = hood.inside
+        self.angle, self.azimuth, self.transport = hood.angle[inside], hood.azimuth[inside], hood.transport[inside]
+        self.weight = hood.weight[inside]
+        _, row, column = inside.nonzero(as_tuple=True)
+        self.entries = torch.stack([hood.ring + row, hood.column + column], dim=1)
+        self.counts = inside.flatten(1).sum(1)
+        self.empty = bool((self.counts == 0).any())
         self.polynomials: list[LocalPolynomials] = []
 
+    def _phases(self, values: Tensor) -> tuple[Tensor, ...]:
+        return values.split(self.counts.tolist())
+
     def factor(self, cutoff: float, degree: int) -> None:
-        r = self.hood.angle / cutoff
-        u, v = r * torch.cos(self.hood.azimuth), r * torch.sin(self.hood.azimuth)
-        for phase, inside in enumerate(self.hood.inside):
-            weight = self.hood.weight[phase][inside]
-            self.polynomials.append(LocalPolynomials(u[phase][inside], v[phase][inside], weight, degree))
+        r = self.angle / cutoff
+        u, v = r * torch.cos(self.azimuth), r * torch.sin(self.azimuth)
+        points = zip(self._phases(u), self._phases(v), self._phases(self.weight), strict=True)
+        self.polynomials = [LocalPolynomials(*point, degree) for point in points]
 
     def supports(self, degree: int) -> bool:
         return all(polynomial.supports(degree) for polynomial in self.polynomials)
 
     def sample(self, basis: FilterBasis, cutoff: float, centre: Centre, turn: float) -> Tensor:
-        """Filters times quadrature, (n_phases, K, rings, width); a point just outside takes the value at the edge."""
-        hood = self.hood
-        azimuth = hood.azimuth if centre is Centre.OUTPUT else math.pi + hood.azimuth - hood.transport
-        sampled = basis.evaluate((hood.angle / cutoff).clamp(max=1), azimuth - turn) * hood.weight * hood.inside
-        return sampled.transpose(0, 1).contiguous()
+        """Filters times quadrature, (points, K); a point just outside takes the value at the edge."""
+        azimuth = self.azimuth if centre is Centre.OUTPUT else math.pi + self.azimuth - self.transport
+        return (basis.evaluate((self.angle / cutoff).clamp(max=1), azimuth - turn) * self.weight).T.contiguous()
 
     def correct(self, values: Tensor, moments: Tensor, degree: int) -> None:
-        """Match the moments of ``values`` in place."""
-        for phase, polynomial in enumerate(self.polynomials):
-            inside = self.hood.inside[phase]
-            values[phase][:, inside] = polynomial.correct(values[phase][:, inside], moments, degree)
+        """Match the moments of ``values`` (points, K) in place."""
+        for own, polynomial in zip(self._phases(values), self.polynomials, strict=True):
+            own[:] = polynomial.correct(own.T, moments, degree).T
 
     def spun(self, values: Tensor, spin: int) -> Tensor:
         """Functions times cos and sin of ``spin`` times the angle of transport; unchanged for spin 0."""
         if spin == 0:
-            return values
-        angle = spin * self.hood.transport[:, None]
+            return values.clone()
+        angle = spin * self.transport[:, None]
         return torch.cat([values * torch.cos(angle), values * torch.sin(angle)], dim=1)
 
 

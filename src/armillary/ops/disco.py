@@ -1,242 +1,212 @@
-"""The contraction of a DISCO layer, as one ``torch.library`` operator with its two adjoints.
+"""The contraction of a DISCO layer, as one ``torch.library`` operator with its adjoint in the weight.
 
-    y[b, o, j, q] = Σ_{c, k} w[o, c, k] Σ_{i, p} Ψ_j[r, k, i, p] x[b, c, i, p + t·stride],     q = t·n_phases + r
+    y[b, o, j, q] = a[o] + Σ_{c, k} w[o, c, k] Σ_e ψ[e, k] x[b, c, ring_e, column_e + t·stride],     q = t·phases + r
 
-The stencil is stored once per output latitude j, as a rectangle of rings i and longitudes p (indices wrap), for each of
-the ``n_phases`` output longitudes after which the pattern repeats. ``values`` is the concatenation of the blocks Ψ_j,
-each (n_phases, K, rings, width) in row-major order; ``blocks`` (nlat_out, 5) on the CPU holds (first ring, rings, first
-column, width, offset into values).
+A stencil is the list of entries e that an output point has, stored once per output latitude j and phase r: the pattern
+of longitudes repeats after ``phases`` output points, for which the input moves by ``stride`` points (one phase where
+the ratio of longitudes is an integer). Six tensors describe it: ``values`` (nnz, K), ``entries`` (nnz, 2) of ring and
+column (column relative to output point 0; it may be negative and wraps), ``starts`` (nlat_out·phases + 1,) where the
+entries of each row (j, r) begin, and, for the adjoint, the same entries as seen from the input: ``order`` (nnz,), which
+sorts the values, ``entries_t`` and ``starts_t``. With them the gradient of the input is the same operator with input
+and output swapped: a gather, without races. The gradient of the weight is the second operator; both are bilinear, and
+each other's derivatives, so gradients of every order exist.
 
-The three operators are each bilinear, and each other's derivatives, so gradients of every order exist. The functions
-named ``*_reference`` are plain torch, run a latitude at a time (the K-fold intermediate of the whole field never
-exists), and serve every device and dtype; on the CPU, float32 and float64 go to the compiled kernels of
-``ops.disco_cpu``.
+The functions named ``*_reference`` are plain torch, run a row at a time (the K-fold intermediate of the whole field
+never exists), and serve every device and dtype. On the CPU fields go to the compiled kernels of ``ops.disco_cpu``.
 
-Shape legend: B batch, C input channels, O output channels, K basis functions, R rings, W width, P phases, T repeats.
+Shape legend: B batch, C input channels, O output channels, G groups, K basis functions, E entries of a row, T repeats.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+
+_ENTRIES_AT_ONCE = 128  # rows about a pole hold thousands
 
 
-class _Block(NamedTuple):
-    latitude: int
-    ring: int
-    rings: int
-    column: int
-    width: int
-    kernel: Tensor  # (P·K, R, W)
-
-
-def _blocks(values: Tensor, blocks: Tensor, n_functions: int, n_phases: int) -> Iterator[_Block]:
-    for latitude, (ring, rings, column, width, offset) in enumerate(blocks.tolist()):
-        size = n_phases * n_functions * rings * width
-        kernel = values[offset : offset + size].view(n_phases * n_functions, rings, width)
-        yield _Block(latitude, ring, rings, column, width, kernel)
-
-
-def _pattern(nlon_in: int, nlon_out: int) -> tuple[int, int, int]:
-    """(repeats T, phases P, stride) of output longitudes over input longitudes."""
+def pattern(nlon_in: int, nlon_out: int) -> tuple[int, int, int]:
+    """(repeats T, phases, stride) of output longitudes over input longitudes."""
     repeats = math.gcd(nlon_in, nlon_out)
     return repeats, nlon_out // repeats, nlon_in // repeats
 
 
-def _window(x: Tensor, block: _Block, length: int) -> Tensor:
-    """The rings of a block with ``length`` longitudes from its first column, wrapped: (B·C, R, length)."""
-    rows = x[:, :, block.ring : block.ring + block.rings].flatten(0, 1)
-    nlon = x.shape[-1]
-    start = block.column % nlon
-    pieces, have = [], 0
-    while have < length:
-        piece = rows[..., start : start + length - have]
-        pieces.append(piece)
-        have += piece.shape[-1]
-        start = 0
-    return torch.cat(pieces, dim=-1)
+def make_stencil(
+    values: Tensor, entries: Tensor, starts: Tensor, nlat_in: int, nlon_in: int, nlon_out: int
+) -> list[Tensor]:
+    """The six tensors of a stencil from the first three (see the top of this file)."""
+    _, phases, stride = pattern(nlon_in, nlon_out)
+    row = torch.repeat_interleave(torch.arange(len(starts) - 1), starts.diff())
+    ring, column = entries.unbind(1)
+    row_t = ring * stride + column % stride
+    order = torch.argsort(row_t, stable=True)
+    column_t = row % phases - phases * torch.div(column, stride, rounding_mode="floor")
+    entries_t = torch.stack([row // phases, column_t], dim=1)[order]
+    starts_t = torch.zeros(nlat_in * stride + 1, dtype=torch.int64)
+    starts_t[1:] = torch.bincount(row_t, minlength=nlat_in * stride).cumsum(0)
+    return [values, entries, starts, order, entries_t, starts_t]
 
 
-def _correlate(x: Tensor, block: _Block, repeats: int, stride: int) -> Tensor:
-    """Σ_{i,p} Ψ[r, k, i, p] x[i, p + t·stride]: (B·C, P·K, T)."""
-    return F.conv1d(_window(x, block, stride * (repeats - 1) + block.width), block.kernel, stride=stride)
+def swapped(stencil: Sequence[Tensor]) -> list[Tensor]:
+    """The stencil with input and output exchanged."""
+    values, entries, starts, order, entries_t, starts_t = stencil
+    return [values[order], entries_t, starts_t, torch.argsort(order), entries, starts]
 
 
-def _grouped(weight: Tensor, groups: int) -> Tensor:
-    """(O, C/G, K) → (G, O/G, C/G·K)."""
-    return weight.reshape(groups, weight.shape[0] // groups, -1)
+def _responses(x: Tensor, stencil: Sequence[Tensor], nlon_out: int) -> Iterator[tuple[int, int, Tensor]]:
+    """(latitude, phase, Σ_e ψ[e, k] x[b, c, e + t·stride] of shape (B, C, K, T)) for every row of the stencil."""
+    values, entries, starts = stencil[:3]
+    repeats, phases, stride = pattern(x.shape[3], nlon_out)
+    steps = torch.arange(repeats, device=x.device) * stride
+    bounds = starts.tolist()
+    for row, (first, last) in enumerate(pairwise(bounds)):
+        z = x.new_zeros(*x.shape[:2], values.shape[1], repeats)
+        for a in range(first, last, _ENTRIES_AT_ONCE):
+            b = min(last, a + _ENTRIES_AT_ONCE)
+            columns = (entries[a:b, 1, None].to(x.device) + steps) % x.shape[3]
+            z += torch.einsum("bcet,ek->bckt", x[:, :, entries[a:b, :1].to(x.device), columns], values[a:b])
+        yield row // phases, row % phases, z
 
 
-def disco_reference(x: Tensor, weight: Tensor, values: Tensor, blocks: Tensor, nlon_out: int, groups: int) -> Tensor:
-    """``armillary::disco``: contract x (B, C, nlat_in, nlon_in) with the stencil and the weight (O, C/groups, K):
-    (B, O, nlat_out, nlon_out).
-
-    ``values`` and ``weight`` must have the dtype and device of x; see the top of this file for their layout.
-    """
-    batch, channels, _, nlon_in = x.shape
-    out_channels, _, n_functions = weight.shape
-    repeats, phases, stride = _pattern(nlon_in, nlon_out)
-    mixing = _grouped(weight, groups)
-    y = x.new_empty(batch, groups, out_channels // groups, len(blocks), repeats, phases)
-    for block in _blocks(values, blocks, n_functions, phases):
-        z = _correlate(x, block, repeats, stride)
-        z = z.view(batch, groups, channels // groups, phases, n_functions, repeats)
-        z = z.permute(0, 1, 2, 4, 5, 3).reshape(batch, groups, channels // groups * n_functions, repeats * phases)
-        y[:, :, :, block.latitude] = (mixing @ z).view(batch, groups, out_channels // groups, repeats, phases)
-    return y.view(batch, out_channels, len(blocks), nlon_out)
-
-
-def disco_grad_input_reference(
-    grad: Tensor, weight: Tensor, values: Tensor, blocks: Tensor, nlat_in: int, nlon_in: int, groups: int
+def disco_reference(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stencil: Sequence[Tensor],
+    nlon_out: int,
+    groups: int,
+    adjoint: bool,
 ) -> Tensor:
-    """``armillary::disco_grad_input``: the adjoint of ``disco`` in x: (B, O, nlat_out, nlon_out) → (B, C, nlat_in,
-    nlon_in)."""
-    batch, out_channels, _, nlon_out = grad.shape
-    n_functions = weight.shape[2]
-    channels = weight.shape[1] * groups
-    repeats, phases, stride = _pattern(nlon_in, nlon_out)
-    mixing = _grouped(weight, groups).mT
-    gx = grad.new_zeros(batch * channels, nlat_in, nlon_in)
-    for block in _blocks(values, blocks, n_functions, phases):
-        gy = grad[:, :, block.latitude].reshape(batch, groups, out_channels // groups, nlon_out)
-        gz = (mixing @ gy).view(batch, groups, channels // groups, n_functions, repeats, phases)
-        gz = gz.permute(0, 1, 2, 5, 3, 4).reshape(batch * channels, phases * n_functions, repeats)
-        window = F.conv_transpose1d(gz, block.kernel, stride=stride)
-        rows = gx[:, block.ring : block.ring + block.rings]
-        start, done = block.column % nlon_in, 0
-        while done < window.shape[-1]:
-            piece = window[..., done : done + nlon_in - start]
-            rows[..., start : start + piece.shape[-1]] += piece
-            done, start = done + piece.shape[-1], 0
-    return gx.view(batch, channels, nlat_in, nlon_in)
+    """``armillary::disco``: contract x (B, C, nlat_in, nlon_in) with the stencil and the weight (O, C/groups, K), and
+    add the bias (O,): (B, O, nlat_out, nlon_out).
+
+    ``weight``, ``bias`` and the values of the stencil must have the dtype and device of x. With ``adjoint`` the stencil
+    is taken from its output to its input.
+    """
+    if adjoint:
+        stencil = swapped(stencil)
+    _, phases, _ = pattern(x.shape[3], nlon_out)
+    mixing = weight.unflatten(0, (groups, -1))
+    y = x.new_empty(x.shape[0], weight.shape[0], (len(stencil[2]) - 1) // phases, nlon_out)
+    for latitude, phase, z in _responses(x, stencil, nlon_out):
+        mixed = torch.einsum("gock,bgckt->bgot", mixing, z.unflatten(1, (groups, -1))).flatten(1, 2)
+        y[:, :, latitude, phase::phases] = mixed if bias is None else mixed + bias[:, None]
+    return y
 
 
 def disco_grad_weight_reference(
-    x: Tensor, grad: Tensor, values: Tensor, blocks: Tensor, n_functions: int, groups: int
+    x: Tensor, grad: Tensor, stencil: Sequence[Tensor], n_functions: int, groups: int
 ) -> Tensor:
     """``armillary::disco_grad_weight``: the adjoint of ``disco`` in the weight: x and grad → (O, C/groups, K)."""
-    batch, channels, _, nlon_in = x.shape
-    out_channels, nlon_out = grad.shape[1], grad.shape[3]
-    repeats, phases, stride = _pattern(nlon_in, nlon_out)
-    gw = x.new_zeros(groups, out_channels // groups, channels // groups * n_functions)
-    for block in _blocks(values, blocks, n_functions, phases):
-        z = _correlate(x, block, repeats, stride)
-        z = z.view(batch, groups, channels // groups, phases, n_functions, repeats)
-        z = z.permute(1, 2, 4, 0, 5, 3).reshape(groups, channels // groups * n_functions, batch * nlon_out)
-        gy = grad[:, :, block.latitude].reshape(batch, groups, out_channels // groups, nlon_out).permute(1, 2, 0, 3)
-        gw += gy.reshape(groups, out_channels // groups, batch * nlon_out) @ z.mT
-    return gw.view(out_channels, channels // groups, n_functions)
+    _, phases, _ = pattern(x.shape[3], grad.shape[3])
+    gw = x.new_zeros(groups, grad.shape[1] // groups, x.shape[1] // groups, n_functions)
+    for latitude, phase, z in _responses(x, stencil, grad.shape[3]):
+        g = grad[:, :, latitude, phase::phases].unflatten(1, (groups, -1))
+        gw += torch.einsum("bgot,bgckt->gock", g, z.unflatten(1, (groups, -1)))
+    return gw.flatten(0, 1)
 
 
 disco = torch.library.custom_op("armillary::disco", disco_reference, mutates_args=())
-disco_grad_input = torch.library.custom_op("armillary::disco_grad_input", disco_grad_input_reference, mutates_args=())
 disco_grad_weight = torch.library.custom_op(
     "armillary::disco_grad_weight", disco_grad_weight_reference, mutates_args=()
 )
 
-_COMPILED = (torch.float32, torch.float64)
-
-
-def _compiled(x: Tensor) -> bool:
-    """Whether the compiled kernels take it: an empty batch goes to the reference."""
-    return x.dtype in _COMPILED and x.numel() > 0
-
 
 @disco.register_kernel("cpu")
-def _(x: Tensor, weight: Tensor, values: Tensor, blocks: Tensor, nlon_out: int, groups: int) -> Tensor:
-    if not _compiled(x):
-        return disco_reference(x, weight, values, blocks, nlon_out, groups)
+def _(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stencil: Sequence[Tensor],
+    nlon_out: int,
+    groups: int,
+    adjoint: bool,
+) -> Tensor:
+    if x.numel() == 0:
+        return disco_reference(x, weight, bias, stencil, nlon_out, groups, adjoint)
     from armillary.ops.disco_cpu import disco_cpu  # numba is imported and compiles at first use
 
-    return disco_cpu(x, weight, values, blocks, nlon_out, groups)
-
-
-@disco_grad_input.register_kernel("cpu")
-def _(grad: Tensor, weight: Tensor, values: Tensor, blocks: Tensor, nlat_in: int, nlon_in: int, groups: int) -> Tensor:
-    if not _compiled(grad):
-        return disco_grad_input_reference(grad, weight, values, blocks, nlat_in, nlon_in, groups)
-    from armillary.ops.disco_cpu import disco_grad_input_cpu
-
-    return disco_grad_input_cpu(grad, weight, values, blocks, nlat_in, nlon_in, groups)
+    return disco_cpu(x, weight, bias, stencil, nlon_out, groups, adjoint)
 
 
 @disco_grad_weight.register_kernel("cpu")
-def _(x: Tensor, grad: Tensor, values: Tensor, blocks: Tensor, n_functions: int, groups: int) -> Tensor:
-    if not _compiled(x):
-        return disco_grad_weight_reference(x, grad, values, blocks, n_functions, groups)
+def _(x: Tensor, grad: Tensor, stencil: Sequence[Tensor], n_functions: int, groups: int) -> Tensor:
+    if x.numel() == 0:
+        return disco_grad_weight_reference(x, grad, stencil, n_functions, groups)
     from armillary.ops.disco_cpu import disco_grad_weight_cpu
 
-    return disco_grad_weight_cpu(x, grad, values, blocks, n_functions, groups)
+    return disco_grad_weight_cpu(x, grad, stencil, n_functions, groups)
 
 
 @disco.register_fake
-def _(x: Tensor, weight: Tensor, values: Tensor, blocks: Tensor, nlon_out: int, groups: int) -> Tensor:
-    return x.new_empty(x.shape[0], weight.shape[0], blocks.shape[0], nlon_out)
-
-
-@disco_grad_input.register_fake
-def _(grad: Tensor, weight: Tensor, values: Tensor, blocks: Tensor, nlat_in: int, nlon_in: int, groups: int) -> Tensor:
-    return grad.new_empty(grad.shape[0], weight.shape[1] * groups, nlat_in, nlon_in)
+def _(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stencil: Sequence[Tensor],
+    nlon_out: int,
+    groups: int,
+    adjoint: bool,
+) -> Tensor:
+    _, phases, _ = pattern(x.shape[3], nlon_out)
+    starts = stencil[5 if adjoint else 2]
+    return x.new_empty(x.shape[0], weight.shape[0], (starts.shape[0] - 1) // phases, nlon_out)
 
 
 @disco_grad_weight.register_fake
-def _(x: Tensor, grad: Tensor, values: Tensor, blocks: Tensor, n_functions: int, groups: int) -> Tensor:
+def _(x: Tensor, grad: Tensor, stencil: Sequence[Tensor], n_functions: int, groups: int) -> Tensor:
     return x.new_empty(grad.shape[1], x.shape[1] // groups, n_functions)
 
 
+def _turned(weight: Tensor, groups: int) -> Tensor:
+    """(O, C/G, K) → (C, O/G, K): the weight of the adjoint."""
+    return weight.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1).contiguous()
+
+
 def _disco_setup(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
-    x, weight, values, blocks, _, groups = inputs
-    ctx.save_for_backward(x, weight, values, blocks)
-    ctx.groups = groups
+    x, weight, bias, stencil, _, groups, adjoint = inputs
+    ctx.save_for_backward(x, weight, *stencil)
+    ctx.groups, ctx.has_bias, ctx.adjoint = groups, bias is not None, adjoint
 
 
 def _disco_backward(ctx, grad):  # type: ignore[no-untyped-def]
-    x, weight, values, blocks = ctx.saved_tensors
-    gx = gw = None
+    x, weight, *stencil = ctx.saved_tensors
+    gx = gw = gb = None
     if ctx.needs_input_grad[0]:
-        gx = disco_grad_input(grad, weight, values, blocks, x.shape[2], x.shape[3], ctx.groups)
+        gx = disco(grad, _turned(weight, ctx.groups), None, stencil, x.shape[3], ctx.groups, not ctx.adjoint)
     if ctx.needs_input_grad[1]:
-        gw = disco_grad_weight(x, grad, values, blocks, weight.shape[2], ctx.groups)
-    return gx, gw, None, None, None, None
+        gw = _grad_weight(x, grad, stencil, weight.shape[2], ctx.groups, ctx.adjoint)
+    if ctx.has_bias and ctx.needs_input_grad[2]:
+        gb = grad.sum((0, 2, 3))
+    return gx, gw, gb, [None] * 6, None, None, None
 
 
-def _grad_input_setup(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
-    grad, weight, values, blocks, _, _, groups = inputs
-    ctx.save_for_backward(grad, weight, values, blocks)
-    ctx.groups = groups
-
-
-def _grad_input_backward(ctx, h):  # type: ignore[no-untyped-def]
-    grad, weight, values, blocks = ctx.saved_tensors
-    gg = gw = None
-    if ctx.needs_input_grad[0]:
-        gg = disco(h, weight, values, blocks, grad.shape[3], ctx.groups)
-    if ctx.needs_input_grad[1]:
-        gw = disco_grad_weight(h, grad, values, blocks, weight.shape[2], ctx.groups)
-    return gg, gw, None, None, None, None, None
+def _grad_weight(x, grad, stencil, functions, groups, adjoint):  # type: ignore[no-untyped-def]
+    """The gradient of the weight of ``disco``; of its adjoint, where the stencil leads from grad to x."""
+    if not adjoint:
+        return disco_grad_weight(x, grad, stencil, functions, groups)
+    return _turned(disco_grad_weight(grad, x, stencil, functions, groups), groups)
 
 
 def _grad_weight_setup(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
-    x, grad, values, blocks, _, groups = inputs
-    ctx.save_for_backward(x, grad, values, blocks)
+    x, grad, stencil, _, groups = inputs
+    ctx.save_for_backward(x, grad, *stencil)
     ctx.groups = groups
 
 
 def _grad_weight_backward(ctx, h):  # type: ignore[no-untyped-def]
-    x, grad, values, blocks = ctx.saved_tensors
+    x, grad, *stencil = ctx.saved_tensors
     gx = gg = None
     if ctx.needs_input_grad[0]:
-        gx = disco_grad_input(grad, h, values, blocks, x.shape[2], x.shape[3], ctx.groups)
+        gx = disco(grad, _turned(h, ctx.groups), None, stencil, x.shape[3], ctx.groups, True)
     if ctx.needs_input_grad[1]:
-        gg = disco(x, h, values, blocks, grad.shape[3], ctx.groups)
-    return gx, gg, None, None, None, None
+        gg = disco(x, h, None, stencil, grad.shape[3], ctx.groups, False)
+    return gx, gg, [None] * 6, None, None
 
 
 disco.register_autograd(_disco_backward, setup_context=_disco_setup)
-disco_grad_input.register_autograd(_grad_input_backward, setup_context=_grad_input_setup)
 disco_grad_weight.register_autograd(_grad_weight_backward, setup_context=_grad_weight_setup)

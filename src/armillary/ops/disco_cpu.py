@@ -1,246 +1,286 @@
-"""The DISCO contraction on the CPU, compiled at first use by numba.
+"""The DISCO contraction on the CPU, compiled at first use by numba and kept in its cache.
 
-Layout: a field is (nlat, stride, 2·T, N) with N = batch · channels innermost and longitude p = u·stride + s stored at
-[s, u], twice in a row so that nothing wraps. An entry of a stencil then multiplies, for all outputs t of a latitude at
-once, one contiguous run of T·N numbers, whatever the stride: long loops that the compiler vectorises. Runs are cut into
-tiles that stay in the first-level cache with all K results.
+A latitude is worked on in tiles of longitudes, with the field as it lies in memory (B, C, H, W) and vectors along the
+longitudes. *Contract, then mix*: the responses z of one tile, (C·K, tile), are computed from the neighbours and
+multiplied by the weight while they are in the cache; the K-fold intermediate never reaches memory. *Mix, then
+contract*: where the input is the coarser side, its rings are mixed to O·K rows first, once each. A cost model in
+operations picks. The rings that a latitude needs are kept in a small rolling buffer, continued periodically at both
+ends, split into residues of the longitude stride, so that every entry of a stencil multiplies one contiguous run.
 
-The arithmetic and the arguments are those of ``ops.disco``, against whose reference this file is tested. Results do not
-depend on the timing of threads; the sums of the input gradient depend on their number, by rounding only.
-
-Shape legend: J latitudes of a chunk, P phases, K basis functions, T repeats, N = batch · channels.
+The gradient of the input is the same kernel with the swapped stencil; that of the weight recomputes the responses.
+Outputs do not depend on the number of threads; gradients of the weight do, by rounding only, and are the same in every
+run with as many threads. The arithmetic is tested against the reference of ``ops.disco``.
 """
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+import time
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import TypeVar
+from typing import NamedTuple
 
 import numba
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
-_CHUNK_BYTES = 8 * 2**20
-_UNROLL = 4
-_TILE = 1536
+from armillary.ops.disco import pattern, swapped
+from armillary.ops.disco_kernels import contract_then_mix, mix_then_contract, weight_gradient
+from armillary.ops.memory import empty
+from armillary.ops.threads import run
+from armillary.ops.vectors import REGISTERS, lanes
 
-T = TypeVar("T")
-_jit = numba.njit(nogil=True, fastmath={"contract", "reassoc"}, cache=True)
+_log = logging.getLogger(__name__)
+_jit = numba.njit(nogil=True, cache=True)
+
+_FUNCTIONS_AT_ONCE = 12  # K is cut into blocks of at most so many
+_MIX_ROWS = 8 if REGISTERS == 32 else 4
+_TILES = (1, 2, 3, 4, 6, 8)  # sizes in vectors; more of them are more kernels to compile
+_WEIGHT_ROWS = 48  # of the responses that a gradient of the weight holds at once
+_CONTRACT_SPEED, _SUM_SPEED = 0.7, 0.4  # of the two contractions, against mixing, per operation
 
 
 @_jit
-def _entries(kernel, phase, column, stride, repeats):  # type: ignore[no-untyped-def]
-    """The non-zero entries of one phase of a block (P, K, R, W), padded with zeros to a multiple of the unrolling.
+def _paired(entries, starts, values, phases, stride, repeats):  # type: ignore[no-untyped-def]
+    """Pair entries that mirror each other in longitude, where each function is exactly even or odd.
 
-    Returns their ring, residue s and position u of longitude, and values (entries, K padded with zeros).
+    Returns (pairs (n, 2, 3), their starts, their values, whether each function is even); pairs is empty if some entry
+    has no mirror image or some function no parity. A point on the axis is its own image, with half its value.
     """
-    _, n_functions, rings, width = kernel.shape
+    count, functions = values.shape
     nlon = stride * repeats
-    most = rings * width + _UNROLL
-    ring, residue, position = np.zeros(most, np.int64), np.zeros(most, np.int64), np.zeros(most, np.int64)
-    values = np.zeros((most, (n_functions + _UNROLL - 1) // _UNROLL * _UNROLL), kernel.dtype)
-    count = 0
-    for i in range(rings):
-        for p in range(width):
-            any_value = False
-            for k in range(n_functions):
-                any_value |= kernel[phase, k, i, p] != 0
-            if any_value:
-                values[count, :n_functions] = kernel[phase, :, i, p]
-                longitude = (column + p) % nlon
-                ring[count], residue[count], position[count] = i, longitude % stride, longitude // stride
-                count += 1
-    padded = (count + _UNROLL - 1) // _UNROLL * _UNROLL
-    return ring[:padded], residue[:padded], position[:padded], values[:padded]
+    pairs, kept = np.empty((count, 2, 3), np.int64), np.empty((count, functions), values.dtype)
+    bounds = np.zeros(len(starts), np.int64)
+    even, odd = np.ones(functions, np.bool_), np.ones(functions, np.bool_)
+    where = np.full((np.max(entries[:, 0, 0]) + 1 if count else 0, nlon), -1)
+    n = 0
+    for row in range(len(starts) - 1):
+        for e in range(starts[row], starts[row + 1]):
+            ring, residue, position = entries[e, 0]
+            column = (position * stride + residue) % nlon
+            if where[ring, column] >= starts[row]:
+                return pairs[:0], bounds, kept, even
+            where[ring, column] = e
+        axis = 2 * (row % phases) * stride // phases
+        for e in range(starts[row], starts[row + 1]):
+            ring, residue, position = entries[e, 0]
+            f = where[ring, (axis - position * stride - residue) % nlon]
+            if f < starts[row]:
+                return pairs[:0], bounds, kept, even
+            for k in range(functions):
+                even[k] &= values[e, k] == values[f, k]
+                odd[k] &= values[e, k] == -values[f, k]
+            if e <= f:
+                pairs[n, 0], pairs[n, 1] = entries[e, 0], entries[f, 0]
+                kept[n] = values[e] * (0.5 if e == f else 1.0)
+                n += 1
+        bounds[row + 1] = n
+    if not np.all(even | odd):
+        n = 0
+    return pairs[:n], bounds, kept[:n], even
 
 
 @_jit
-def _correlate(x, kernel, first_ring, column, z, index):  # type: ignore[no-untyped-def]
-    """z[k, r, t, n] = Σ_{i,p} kernel[r, k, i, p] x[first_ring + i, (column + p) + t·stride, n]; z[:, index] of (K,
-    J, P, T·N)."""
-    phases, n_functions = kernel.shape[:2]
-    stride, twice, n_values = x.shape[1:]
-    repeats = twice // 2
-    for phase in range(phases):
-        ring, residue, position, values = _entries(kernel, phase, column, stride, repeats)
-        for start in range(0, repeats * n_values, _TILE):
-            stop = min(start + _TILE, repeats * n_values)
-            z[:, index, phase, start:stop] = 0
-            for e in range(0, len(ring), _UNROLL):
-                x0 = x[first_ring + ring[e], residue[e]].ravel()[position[e] * n_values + start :]
-                x1 = x[first_ring + ring[e + 1], residue[e + 1]].ravel()[position[e + 1] * n_values + start :]
-                x2 = x[first_ring + ring[e + 2], residue[e + 2]].ravel()[position[e + 2] * n_values + start :]
-                x3 = x[first_ring + ring[e + 3], residue[e + 3]].ravel()[position[e + 3] * n_values + start :]
-                for k in range(n_functions):
-                    a, b, c, d = values[e, k], values[e + 1, k], values[e + 2, k], values[e + 3, k]
-                    out = z[k, index, phase, start:stop]
-                    for n in range(stop - start):
-                        out[n] += a * x0[n] + b * x1[n] + c * x2[n] + d * x3[n]
-
-
-@_jit
-def _scatter(z, index, kernel, first_ring, column, x):  # type: ignore[no-untyped-def]
-    """The adjoint of ``_correlate``: adds to x. z (K padded to a multiple of the unrolling, J, P, T·N)."""
-    phases = kernel.shape[0]
-    stride, twice, n_values = x.shape[1:]
-    repeats = twice // 2
-    for phase in range(phases):
-        ring, residue, position, values = _entries(kernel, phase, column, stride, repeats)
-        for start in range(0, repeats * n_values, _TILE):
-            stop = min(start + _TILE, repeats * n_values)
-            for e in range(len(ring)):
-                out = x[first_ring + ring[e], residue[e]].ravel()[position[e] * n_values + start :]
-                for k in range(0, z.shape[0], _UNROLL):
-                    a, b, c, d = values[e, k], values[e, k + 1], values[e, k + 2], values[e, k + 3]
-                    z0, z1 = z[k, index, phase, start:stop], z[k + 1, index, phase, start:stop]
-                    z2, z3 = z[k + 2, index, phase, start:stop], z[k + 3, index, phase, start:stop]
-                    for n in range(stop - start):
-                        out[n] += a * z0[n] + b * z1[n] + c * z2[n] + d * z3[n]
+def _rings_at_once(entries, bounds):  # type: ignore[no-untyped-def]
+    """The most rings that lie between the first and the last of any latitude."""
+    most = 1
+    for j in range(len(bounds) - 1):
+        rings = entries[bounds[j] : bounds[j + 1], 0, 0]
+        if len(rings):
+            most = max(most, rings.max() - rings.min() + 1)
+    return most
 
 
 class _Plan:
-    """The blocks of a stencil as numpy views, and the loops over them."""
+    """What the kernels want to know of a stencil between two rows of longitudes, whatever the field."""
 
-    def __init__(self, values: Tensor, blocks: Tensor, n_functions: int, nlon_in: int, nlon_out: int) -> None:
-        self.repeats = math.gcd(nlon_in, nlon_out)
-        self.phases, self.stride = nlon_out // self.repeats, nlon_in // self.repeats
-        self.n_functions = n_functions
-        flat = values.detach().numpy()
-        self.blocks = []
-        for ring, rings, column, width, offset in blocks.tolist():
-            size = self.phases * n_functions * rings * width
-            kernel = flat[offset : offset + size].reshape(self.phases, n_functions, rings, width)
-            self.blocks.append((kernel, ring, rings, column))
+    def __init__(self, values: Tensor, entries: Tensor, starts: Tensor, nlon_in: int, nlon_out: int) -> None:
+        self.itemsize = values.itemsize
+        self.repeats, self.phases, self.stride = pattern(nlon_in, nlon_out)
+        self.values, self.starts = values.contiguous().numpy(), starts.contiguous().numpy()
+        self.nlat_out = (len(self.starts) - 1) // self.phases
+        ring, column = entries.numpy().T
+        position = (column // self.stride + self.repeats // 2) % self.repeats - self.repeats // 2
+        self.entries = np.stack([ring, column % self.stride, position], axis=1)[:, None]
+        vectors = -(-self.repeats // lanes(self.itemsize))
+        each = -(-vectors // -(-vectors // _TILES[-1]))
+        self.vectors = next(tile for tile in _TILES if tile >= each)
+        tile = self.vectors * lanes(self.itemsize)
+        self.pad = max(0, int(-position.min(initial=0)))
+        length = self.pad + -(-self.repeats // tile) * tile + max(0, int(position.max(initial=0)))
+        self.length = -(-length // 16) * 16 + 16 * (1 - -(-length // 16) % 2)  # an odd number of cache lines
+        bounds = self.starts[:: self.phases]
+        self.slots = _rings_at_once(self.entries, bounds)
+        self.entries_by_latitude = np.diff(bounds)
+        self.contraction = self._contraction()
 
-    def chunks(self, n_values: int, itemsize: int) -> Iterator[range]:
-        """Runs of latitudes whose intermediate fits the cache."""
-        step = max(1, _CHUNK_BYTES // (self.phases * self.repeats * self.n_functions * n_values * itemsize))
-        for start in range(0, len(self.blocks), step):
-            yield range(start, min(start + step, len(self.blocks)))
-
-    def spread(self, x: Tensor) -> np.ndarray:
-        """(B, C, H, W) → (H, stride, 2T, N), the layout at the top of this file."""
-        batch, channels, nlat, _ = x.shape
-        out = x.new_empty(nlat, self.stride, 2, self.repeats, batch * channels)
-        field = x.detach().permute(2, 3, 0, 1).flatten(2).unflatten(1, (self.repeats, self.stride)).transpose(1, 2)
-        out[:, :, 0] = field
-        out[:, :, 1] = out[:, :, 0]
-        return out.flatten(2, 3).numpy()
-
-    def gather_back(self, spread: Tensor, batch: int) -> Tensor:
-        """The adjoint of ``spread``: (H, stride, 2T, N) → (B, C, H, W)."""
-        halves = spread.unflatten(2, (2, self.repeats))
-        field = (halves[:, :, 0] + halves[:, :, 1]).transpose(1, 2).flatten(1, 2)
-        return field.unflatten(2, (batch, -1)).permute(2, 3, 0, 1).contiguous()
-
-    def correlate(self, x: np.ndarray, latitudes: range) -> Tensor:
-        """(K, J, P·T·N)."""
-        n_values = x.shape[3]
-        z = np.empty((self.n_functions, len(latitudes), self.phases, self.repeats * n_values), x.dtype)
-
-        def one(index: int) -> None:
-            kernel, ring, _, column = self.blocks[latitudes[index]]
-            _correlate(x, kernel, ring, column, z, index)
-
-        _run([partial(one, index) for index in range(len(latitudes))])
-        return torch.from_numpy(z).flatten(2)
-
-    def scatter(self, z: np.ndarray, latitudes: range, x: np.ndarray) -> None:
-        """Add the adjoint of z (K', J, P, T·N) to x. Each thread has its own latitudes, and rings of its own to add
-        to."""
-        cuts = np.linspace(0, len(latitudes), min(torch.get_num_threads(), len(latitudes)) + 1).astype(int)
-        parts = [latitudes[a:b] for a, b in pairwise(cuts)]
-
-        def part(own: range) -> tuple[int, np.ndarray]:
-            first = min(self.blocks[j][1] for j in own)
-            last = max(self.blocks[j][1] + self.blocks[j][2] for j in own)
-            rows = np.zeros((last - first, *x.shape[1:]), x.dtype)
-            for j in own:
-                kernel, ring, _, column = self.blocks[j]
-                _scatter(z, j - latitudes.start, kernel, ring - first, column, rows)
-            return first, rows
-
-        for first, rows in _run([partial(part, own) for own in parts]):
-            x[first : first + len(rows)] += rows
+    def _contraction(self) -> _Contraction:
+        """The stencil as the contracting kernels want it: in pairs if it is symmetric, its functions in blocks."""
+        count, functions = self.values.shape
+        blocks = -(-functions // _FUNCTIONS_AT_ONCE)
+        if blocks == 1 and self.phases <= 2:
+            pairs, starts, values, even = _paired(
+                self.entries, self.starts, self.values, self.phases, self.stride, self.repeats
+            )
+            if len(pairs):
+                order = np.argsort(~even, kind="stable")
+                return _Contraction(pairs, starts, np.ascontiguousarray(values[None, :, order]), order, int(even.sum()))
+        each = -(-functions // blocks)
+        padded = np.zeros((count, blocks * each), self.values.dtype)
+        padded[:, :functions] = self.values
+        cut = np.ascontiguousarray(padded.reshape(count, blocks, each).transpose(1, 0, 2))
+        return _Contraction(self.entries, self.starts, cut, np.arange(functions), -1)
 
 
-def _run(jobs: list[Callable[[], T]]) -> list[T]:
-    """Run the jobs on as many threads as torch uses; the kernels release the interpreter lock."""
-    threads = min(torch.get_num_threads(), len(jobs))
-    if threads <= 1:
-        return [job() for job in jobs]
-    with ThreadPoolExecutor(threads) as pool:
-        return [done.result() for done in [pool.submit(job) for job in jobs]]
+_plans = WeakIdKeyDictionary()  # of the values of a stencil: its plans, as long as it lives
 
 
-def _mixing(weight: Tensor, groups: int) -> Tensor:
-    """(O, C/G, K) → (K, G, C/G, O/G)."""
-    return weight.detach().unflatten(0, (groups, -1)).permute(3, 0, 2, 1).contiguous()
+def _plan(stencil: Sequence[Tensor], dtype: torch.dtype, nlon_in: int, nlon_out: int, adjoint: bool) -> _Plan:
+    """The plan of a stencil, made once for each use."""
+    known = _plans.setdefault(stencil[0], {})
+    key = (stencil[0]._version, dtype, nlon_in, nlon_out, adjoint)
+    if key not in known:
+        values, entries, starts = swapped(stencil)[:3] if adjoint else stencil[:3]
+        known[key] = _Plan(values.detach().to(dtype), entries, starts, nlon_in, nlon_out)
+    return known[key]
 
 
-def _grad_rows(grad: Tensor, latitudes: range, groups: int, phases: int) -> Tensor:
-    """(B, O, J, Q) → (G, J·P·T·B, O/G) for some latitudes."""
-    rows = grad.detach()[:, :, latitudes.start : latitudes.stop]
-    rows = rows.unflatten(3, (-1, phases)).unflatten(1, (groups, -1))
-    return rows.permute(1, 3, 5, 4, 0, 2).flatten(1, 4).contiguous()
+class _Contraction(NamedTuple):
+    entries: np.ndarray  # (n, 1 or 2, 3): ring, residue, position
+    starts: np.ndarray
+    values: np.ndarray  # (blocks, n, functions of a block)
+    order: np.ndarray  # of the functions in it
+    evens: int  # how many are even, -1 if entries are not paired
+
+    @property
+    def rows(self) -> int:
+        """Functions with the padding of the last block."""
+        return self.values.shape[0] * self.values.shape[2]
 
 
-def disco_cpu(x: Tensor, weight: Tensor, values: Tensor, blocks: Tensor, nlon_out: int, groups: int) -> Tensor:
+def _runs(chosen: np.ndarray, cost: np.ndarray, count: int) -> list[tuple[int, int]]:
+    """The latitudes that are chosen, as runs of neighbours cut into about ``count`` parts of equal cost."""
+    parts = []
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], chosen, [False]]).astype(np.int8)))
+    for first, last in edges.reshape(-1, 2).tolist():
+        total = np.concatenate([[0.0], np.cumsum(cost[first:last])])
+        share = max(1, round(count * total[-1] / max(cost[chosen].sum(), 1e-300)))
+        cuts = np.unique(np.searchsorted(total, np.linspace(0, total[-1], min(share, last - first) + 1)))
+        cuts[0], cuts[-1] = 0, last - first
+        parts += [(first + a, first + b) for a, b in pairwise(cuts.tolist())]
+    return parts
+
+
+def _rows_at_once(rows: int, most: int) -> int:
+    return most if rows >= most else 1 << (rows - 1).bit_length()
+
+
+def _packed(matrix: np.ndarray, at_once: int) -> np.ndarray:
+    """(G, rows, outs) → (G, outs/at_once, rows, at_once), padded with zeros."""
+    groups, rows, outs = matrix.shape
+    blocks = -(-outs // at_once)
+    packed = np.zeros((groups, rows, blocks * at_once), matrix.dtype)
+    packed[..., :outs] = matrix
+    return np.ascontiguousarray(packed.reshape(groups, rows, blocks, at_once).transpose(0, 2, 1, 3))
+
+
+def _ready(make: Callable[..., int], *sizes: int) -> int:
+    """The address of a kernel; one that is made for the first time says how long that took."""
+    known = make.cache_info().currsize  # type: ignore[attr-defined]
+    began = time.perf_counter()
+    address = make(*sizes)
+    if make.cache_info().currsize > known:  # type: ignore[attr-defined]
+        _log.info("%s %s ready after %.2f s", make.__name__, sizes, time.perf_counter() - began)
+    return address
+
+
+def _computed(dtype: torch.dtype) -> torch.dtype:
+    """Half precision is computed in float32."""
+    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
+
+
+def disco_cpu(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stencil: Sequence[Tensor],
+    nlon_out: int,
+    groups: int,
+    adjoint: bool,
+) -> Tensor:
     """``ops.disco.disco`` on the CPU."""
-    batch, channels, _, nlon_in = x.shape
-    plan = _Plan(values, blocks, weight.shape[2], nlon_in, nlon_out)
-    field, mixing = plan.spread(x), _mixing(weight, groups)
-    y = x.new_empty(batch, groups, weight.shape[0] // groups, len(blocks), plan.repeats, plan.phases)
-    for latitudes in plan.chunks(batch * channels, x.itemsize):
-        z = plan.correlate(field, latitudes).view(plan.n_functions, -1, groups, channels // groups)
-        for group in range(groups):
-            rows = z[0, :, group] @ mixing[0, group]
-            for k in range(1, plan.n_functions):
-                rows.addmm_(z[k, :, group], mixing[k, group])
-            rows = rows.view(len(latitudes), plan.phases, plan.repeats, batch, -1)
-            y[:, group, :, latitudes.start : latitudes.stop] = rows.permute(3, 4, 0, 2, 1)
-    return y.view(batch, weight.shape[0], len(blocks), nlon_out)
+    dtype = _computed(x.dtype)
+    work = _plan(stencil, dtype, x.shape[3], nlon_out, adjoint)
+    shift = x.new_zeros(weight.shape[0]) if bias is None else bias
+    field, w, shift = (t.detach().to(dtype).contiguous() for t in (x, weight, shift))
+    out_channels, inner, functions = w.shape
+    batch, channels, nlat, nlon = x.shape
+    y = empty(field, batch, out_channels, work.nlat_out, nlon_out)
+    mixing = w.numpy().reshape(groups, -1, inner, functions)
+    gather = work.contraction
+    pairs = work.entries_by_latitude * work.repeats * functions
+    mixed = inner * out_channels * functions
+    gather_cost = pairs * (channels / (_CONTRACT_SPEED * gather.entries.shape[1])) + nlon_out * mixed
+    spread_cost = pairs * (out_channels / _SUM_SPEED) + nlat / work.nlat_out * nlon * mixed
+    gathers = gather_cost <= spread_cost
+    count = 4 * torch.get_num_threads()
+    numbers = (work.slots, work.pad, work.length)
+    if gathers.any():
+        matrix = np.zeros((*mixing.shape[:3], gather.rows), mixing.dtype)
+        matrix[..., :functions] = mixing[..., gather.order]
+        mix = _rows_at_once(out_channels // groups, _MIX_ROWS)
+        weights = _packed(matrix.transpose(0, 2, 3, 1).reshape(groups, -1, out_channels // groups), mix)
+        shifts = _packed(shift.numpy().reshape(groups, 1, -1), mix).ravel()
+        kernel = _ready(contract_then_mix, gather.values.shape[2], gather.evens, mix, work.vectors, work.itemsize)
+        arrays = [field.numpy(), gather.entries, gather.starts, gather.values, weights, shifts, y.numpy()]
+        run(kernel, arrays, numbers, _runs(gathers, gather_cost, count))
+    if not gathers.all():
+        mix = _rows_at_once(out_channels // groups * functions, _MIX_ROWS)
+        weights = _packed(mixing.transpose(0, 2, 1, 3).reshape(groups, inner, -1), mix)
+        kernel = _ready(mix_then_contract, mix, work.vectors, work.itemsize)
+        values_in_block = np.ascontiguousarray(work.values)[None]
+        arrays = [field.numpy(), work.entries, work.starts, values_in_block, weights, shift.numpy(), y.numpy()]
+        run(kernel, arrays, numbers, _runs(~gathers, spread_cost, count))
+    return y.to(x.dtype)
 
 
-def disco_grad_input_cpu(
-    grad: Tensor, weight: Tensor, values: Tensor, blocks: Tensor, nlat_in: int, nlon_in: int, groups: int
+def disco_grad_weight_cpu(x: Tensor, grad: Tensor, stencil: Sequence[Tensor], functions: int, groups: int) -> Tensor:
+    """``ops.disco.disco_grad_weight`` on the CPU: contracts the side that is cheaper."""
+    out_channels, channels = grad.shape[1], x.shape[1]
+    there = len(stencil[0]) * math.gcd(x.shape[3], grad.shape[3]) / _CONTRACT_SPEED
+    forward = there * channels + grad[0, 0].numel() * channels * out_channels / groups
+    backward = there * out_channels + x[0, 0].numel() * channels * out_channels / groups
+    if forward <= backward:
+        return _grad_weight(x, grad, stencil, functions, groups, False)
+    turned = _grad_weight(grad, x, stencil, functions, groups, True)  # (C, O/G, K)
+    return turned.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1).contiguous()
+
+
+def _grad_weight(
+    x: Tensor, grad: Tensor, stencil: Sequence[Tensor], functions: int, groups: int, adjoint: bool
 ) -> Tensor:
-    """``ops.disco.disco_grad_input`` on the CPU."""
-    batch, _, _, nlon_out = grad.shape
-    inner, n_functions = weight.shape[1:]
-    plan = _Plan(values, blocks, n_functions, nlon_in, nlon_out)
-    mixing = _mixing(weight, groups).mT
-    n_values = batch * groups * inner
-    gx = grad.new_zeros(nlat_in, plan.stride, 2 * plan.repeats, n_values).numpy()
-    padded = (n_functions + _UNROLL - 1) // _UNROLL * _UNROLL
-    for latitudes in plan.chunks(n_values, gx.itemsize):
-        gy = _grad_rows(grad, latitudes, groups, plan.phases)
-        gz = grad.new_empty(padded, gy.shape[1], groups, inner)
-        for group in range(groups):
-            for k in range(n_functions):
-                gz[k, :, group] = gy[group] @ mixing[k, group]
-        gz[n_functions:] = 0
-        plan.scatter(gz.view(padded, len(latitudes), plan.phases, -1).numpy(), latitudes, gx)
-    return plan.gather_back(torch.from_numpy(gx), batch)
-
-
-def disco_grad_weight_cpu(
-    x: Tensor, grad: Tensor, values: Tensor, blocks: Tensor, n_functions: int, groups: int
-) -> Tensor:
-    """``ops.disco.disco_grad_weight`` on the CPU."""
-    batch, channels, _, nlon_in = x.shape
-    plan = _Plan(values, blocks, n_functions, nlon_in, grad.shape[3])
-    field = plan.spread(x)
-    gw = x.new_zeros(n_functions, groups, channels // groups, grad.shape[1] // groups)
-    for latitudes in plan.chunks(batch * channels, x.itemsize):
-        z = plan.correlate(field, latitudes).view(n_functions, -1, groups, channels // groups)
-        gy = _grad_rows(grad, latitudes, groups, plan.phases)
-        for group in range(groups):
-            for k in range(n_functions):
-                gw[k, group].addmm_(z[k, :, group].mT, gy[group])
-    return gw.permute(1, 3, 2, 0).reshape(grad.shape[1], channels // groups, n_functions).contiguous()
+    dtype = _computed(x.dtype)
+    work = _plan(stencil, dtype, x.shape[3], grad.shape[3], adjoint)
+    gather = work.contraction
+    field, cotangent = (t.detach().to(dtype).contiguous() for t in (x, grad))
+    outs, inner = grad.shape[1] // groups, x.shape[1] // groups
+    mix = _rows_at_once(outs, 4)
+    columns = (6 if mix == 4 else 8) if REGISTERS == 32 else 2
+    at_once = min(inner, max(1, _WEIGHT_ROWS // gather.rows))
+    chunks, mixes, parts = -(-inner // at_once), -(-outs // mix), -(-at_once * gather.rows // columns)
+    cost = work.entries_by_latitude * (x.shape[1] / (_CONTRACT_SPEED * gather.entries.shape[1]))
+    cost = cost + work.phases * inner * grad.shape[1]
+    runs = _runs(cost > -1, cost, torch.get_num_threads())
+    sums = field.new_zeros(len(runs), groups, chunks, mixes, parts, mix * columns, lanes(work.itemsize))
+    kernel = _ready(weight_gradient, gather.values.shape[2], gather.evens, mix, columns, work.vectors, work.itemsize)
+    arrays = [field.numpy(), gather.entries, gather.starts, gather.values, cotangent.numpy()]
+    run(kernel, [*arrays, sums.numpy()], (work.slots, work.pad, work.length, at_once), runs)
+    gw = sums.sum((0, -1)).unflatten(-1, (mix, columns))  # (G, chunks, mixes, parts, mix, columns)
+    gw = gw.permute(0, 2, 4, 1, 3, 5).flatten(1, 2).flatten(3, 4)[:, :outs, :, : at_once * gather.rows]
+    gw = gw.unflatten(3, (at_once, gather.rows)).flatten(2, 3)[:, :, :inner, :functions].flatten(0, 1)
+    result = torch.empty_like(gw)
+    result[..., gather.order] = gw
+    return result.to(x.dtype)
