@@ -31,7 +31,7 @@ from armillary.ops.disco import pattern, swapped
 from armillary.ops.disco_kernels import contract_then_mix, mix_then_contract, weight_gradient
 from armillary.ops.memory import empty
 from armillary.ops.threads import run
-from armillary.ops.vectors import REGISTERS, lanes
+from armillary.ops.vectors import REGISTERS, contract, lanes, products, strip
 
 _log = logging.getLogger(__name__)
 _jit = numba.njit(nogil=True, cache=True)
@@ -108,7 +108,7 @@ class _Plan:
         vectors = -(-self.repeats // lanes(self.itemsize))
         each = -(-vectors // -(-vectors // _TILES[-1]))
         self.vectors = next(tile for tile in _TILES if tile >= each)
-        tile = self.vectors * lanes(self.itemsize)
+        self.tile = tile = self.vectors * lanes(self.itemsize)
         self.pad = max(0, int(-position.min(initial=0)))
         length = self.pad + -(-self.repeats // tile) * tile + max(0, int(position.max(initial=0)))
         self.length = -(-length // 16) * 16 + 16 * (1 - -(-length // 16) % 2)  # an odd number of cache lines
@@ -187,13 +187,13 @@ def _packed(matrix: np.ndarray, at_once: int) -> np.ndarray:
     return np.ascontiguousarray(packed.reshape(groups, rows, blocks, at_once).transpose(0, 2, 1, 3))
 
 
-def _ready(make: Callable[..., int], *sizes: int) -> int:
+def _ready(make: Callable[[int], int], itemsize: int) -> int:
     """The address of a kernel; one that is made for the first time says how long that took."""
     known = make.cache_info().currsize  # type: ignore[attr-defined]
     began = time.perf_counter()
-    address = make(*sizes)
+    address = make(itemsize)
     if make.cache_info().currsize > known:  # type: ignore[attr-defined]
-        _log.info("%s %s ready after %.2f s", make.__name__, sizes, time.perf_counter() - began)
+        _log.info("kernel %s ready after %.1f s", make.__name__, time.perf_counter() - began)
     return address
 
 
@@ -226,24 +226,25 @@ def disco_cpu(
     gather_cost = pairs * (channels / (_CONTRACT_SPEED * gather.entries.shape[1])) + nlon_out * mixed
     spread_cost = pairs * (out_channels / _SUM_SPEED) + nlat / work.nlat_out * nlon * mixed
     gathers = gather_cost <= spread_cost
-    count = 4 * torch.get_num_threads()
-    numbers = (work.slots, work.pad, work.length)
+    count = 2 * torch.get_num_threads()
+    size, vectors = work.itemsize, work.vectors
+    numbers = (work.slots, work.pad, work.length, work.tile)
     if gathers.any():
         matrix = np.zeros((*mixing.shape[:3], gather.rows), mixing.dtype)
         matrix[..., :functions] = mixing[..., gather.order]
         mix = _rows_at_once(out_channels // groups, _MIX_ROWS)
         weights = _packed(matrix.transpose(0, 2, 3, 1).reshape(groups, -1, out_channels // groups), mix)
         shifts = _packed(shift.numpy().reshape(groups, 1, -1), mix).ravel()
-        kernel = _ready(contract_then_mix, gather.values.shape[2], gather.evens, mix, work.vectors, work.itemsize)
+        micro = (mix, contract(gather.values.shape[2], gather.evens, vectors, size), strip(mix, vectors, size))
         arrays = [field.numpy(), gather.entries, gather.starts, gather.values, weights, shifts, y.numpy()]
-        run(kernel, arrays, numbers, _runs(gathers, gather_cost, count))
+        run(_ready(contract_then_mix, size), arrays, (*numbers, *micro), _runs(gathers, gather_cost, count))
     if not gathers.all():
         mix = _rows_at_once(out_channels // groups * functions, _MIX_ROWS)
         weights = _packed(mixing.transpose(0, 2, 1, 3).reshape(groups, inner, -1), mix)
-        kernel = _ready(mix_then_contract, mix, work.vectors, work.itemsize)
+        micro = (mix, strip(1, vectors, size), strip(mix, vectors, size))
         values_in_block = np.ascontiguousarray(work.values)[None]
         arrays = [field.numpy(), work.entries, work.starts, values_in_block, weights, shift.numpy(), y.numpy()]
-        run(kernel, arrays, numbers, _runs(~gathers, spread_cost, count))
+        run(_ready(mix_then_contract, size), arrays, (*numbers, *micro), _runs(~gathers, spread_cost, count))
     return y.to(x.dtype)
 
 
@@ -275,9 +276,11 @@ def _grad_weight(
     cost = cost + work.phases * inner * grad.shape[1]
     runs = _runs(cost > -1, cost, torch.get_num_threads())
     sums = field.new_zeros(len(runs), groups, chunks, mixes, parts, mix * columns, lanes(work.itemsize))
-    kernel = _ready(weight_gradient, gather.values.shape[2], gather.evens, mix, columns, work.vectors, work.itemsize)
+    size = work.itemsize
+    micro = (contract(gather.values.shape[2], gather.evens, work.vectors, size), products(mix, columns, size))
+    numbers = (work.slots, work.pad, work.length, work.tile, at_once, mix, *micro)
     arrays = [field.numpy(), gather.entries, gather.starts, gather.values, cotangent.numpy()]
-    run(kernel, [*arrays, sums.numpy()], (work.slots, work.pad, work.length, at_once), runs)
+    run(_ready(weight_gradient, size), [*arrays, sums.numpy()], numbers, runs)
     gw = sums.sum((0, -1)).unflatten(-1, (mix, columns))  # (G, chunks, mixes, parts, mix, columns)
     gw = gw.permute(0, 2, 4, 1, 3, 5).flatten(1, 2).flatten(3, 4)[:, :outs, :, : at_once * gather.rows]
     gw = gw.unflatten(3, (at_once, gather.rows)).flatten(2, 3)[:, :, :inner, :functions].flatten(0, 1)

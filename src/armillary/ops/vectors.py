@@ -1,14 +1,15 @@
-"""Vector micro-kernels for the CPU: LLVM code with all accumulators in registers, emitted into functions that numba
-compiles at first use.
+"""Vector micro-kernels for the CPU: small C functions with all accumulators in registers, made when first needed.
 
-Both are matrix products of a small block that is known when the code is emitted. Left to itself the compiler keeps the
+All are matrix products of a small block whose size is known when the code is made. Left to itself a compiler keeps the
 accumulators of such loops in memory; here every load, multiply-add and store is written down, for vectors as wide as
-the processor has them. Addresses are integers, in bytes; strides and offsets are counted in numbers.
+the processor has them. A function takes milliseconds to make and is known by its address. Its arguments are int64:
+addresses in bytes, strides and offsets in numbers. ``call``, ``pointer`` and ``take`` serve numba code around them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -94,6 +95,23 @@ class _Emitter:
             joined.append(phi)
         return joined
 
+    def load_vectors(self, address: Any, first: int, count: int) -> list[Any]:
+        return [self.load(self.at(address, index((first + v) * self.width))) for v in range(count)]
+
+    def rank_one(self, factors: Any, terms: list[list[Any]], held: list[Any]) -> list[Any]:
+        """held[m, v] + factors[m] · terms[m][v]."""
+        new = []
+        for m, row in enumerate(terms):
+            factor = self.broadcast(self.at(factors, index(m)))
+            new += [self.fma(factor, term, held[m * len(row) + v]) for v, term in enumerate(row)]
+        return new
+
+    def store_block(self, values: list[Any], address: Any, stride: Any, first: int, count: int) -> None:
+        """Rows of ``count`` vectors, from the vector ``first`` of each row."""
+        for i, value in enumerate(values):
+            row = self.at(address, self.b.mul(index(i // count), stride))
+            self.store(value, self.at(row, index((first + i % count) * self.width)))
+
     def fma(self, a: Any, b: Any, c: Any) -> Any:
         return self.b.call(self.fma_function, [a, b, c])
 
@@ -127,6 +145,140 @@ def index(value: int) -> ir.Constant:
     return ir.Constant(_INDEX, value)
 
 
+_keep_alive: list[Any] = []  # machine code lives as long as its engine
+
+
+def _compiled(arguments: int, generate: Callable[[ir.IRBuilder, Any], None]) -> int:
+    """The address of a function of so many int64 whose body ``generate`` emits."""
+    module = ir.Module()
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [_INDEX] * arguments), "kernel")
+    builder = ir.IRBuilder(function.append_basic_block())
+    generate(builder, function.args)
+    builder.ret_void()
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    features = llvm.get_host_cpu_features().flatten()
+    target = llvm.Target.from_default_triple().create_target_machine(
+        llvm.get_host_cpu_name(), features, opt=3, jit=True
+    )
+    parsed = llvm.parse_assembly(str(module))
+    parsed.verify()
+    passes = llvm.create_pass_builder(target, llvm.create_pipeline_tuning_options(speed_level=2))
+    passes.getModulePassManager().run(parsed, passes)
+    engine = llvm.create_mcjit_compiler(parsed, target)
+    engine.finalize_object()
+    _keep_alive.append(engine)
+    return int(engine.get_function_address("kernel"))
+
+
+@cache
+def strip(rows: int, vectors: int, itemsize: int) -> int:
+    """y[m, v] = shifts[m] + Σ_i coefficients[i, m] · x[offsets[i] + v] for m < rows and v < vectors · lanes.
+
+    Arguments: x, offsets (int64), coefficients (count, rows), count, shifts, y, stride between rows of y. No shifts
+    where their address is 0.
+    """
+
+    def generate(builder: ir.IRBuilder, arguments: Any) -> None:
+        x, offsets, coefficients, count, shifts, y, y_stride = arguments
+        emit = _Emitter(builder, itemsize)
+        initial = emit.optional_broadcasts(shifts, rows)
+        done = 0
+        for block in cut(vectors, rows):
+
+            def body(i: Any, held: list[Any], block: int = block, done: int = done) -> list[Any]:
+                source = emit.at(x, emit.load(emit.at(offsets, i, 8), _INDEX))
+                loaded = emit.load_vectors(source, done, block)
+                factors = emit.at(coefficients, emit.b.mul(i, index(rows)))
+                return emit.rank_one(factors, [loaded] * rows, held)
+
+            total = emit.accumulate(count, [value for value in initial for _ in range(block)], body)
+            emit.store_block(total, y, y_stride, done, block)
+            done += block
+
+    return _compiled(7, generate)
+
+
+@cache
+def contract(rows: int, evens: int, vectors: int, itemsize: int) -> int:
+    """As ``strip``, without shifts, and with mirrored entries in pairs where ``evens`` is not negative.
+
+    Then an entry has two offsets, a and b, and row m takes ``coefficients[i, m] · (x[a + v] + x[b + v])`` if m < evens,
+    the difference otherwise: half the multiply-adds. Arguments: x, offsets, coefficients, count, y, stride of y.
+    """
+    ways = 2 if evens >= 0 else 1
+
+    def generate(builder: ir.IRBuilder, arguments: Any) -> None:
+        x, offsets, coefficients, count, y, y_stride = arguments
+        emit = _Emitter(builder, itemsize)
+        done = 0
+        for block in cut(vectors, rows + ways - 1):
+
+            def body(i: Any, held: list[Any], block: int = block, done: int = done) -> list[Any]:
+                place = emit.at(offsets, i, 8 * ways)
+                loaded = [
+                    emit.load_vectors(emit.at(x, emit.load(emit.at(place, index(way), 8), _INDEX)), done, block)
+                    for way in range(ways)
+                ]
+                terms = [loaded[0]] * rows
+                if ways == 2:
+                    sums = [emit.b.fadd(a, b) for a, b in zip(*loaded, strict=True)]
+                    differences = [emit.b.fsub(a, b) for a, b in zip(*loaded, strict=True)]
+                    terms = [sums if m < evens else differences for m in range(rows)]
+                return emit.rank_one(emit.at(coefficients, emit.b.mul(i, index(rows))), terms, held)
+
+            total = emit.accumulate(count, [emit.zero] * (rows * block), body)
+            emit.store_block(total, y, y_stride, done, block)
+            done += block
+
+    return _compiled(6, generate)
+
+
+@cache
+def products(rows: int, columns: int, itemsize: int) -> int:
+    """sums[m, n, :] += Σ_i a[m, i, :] · b[n, i, :], the last axis the lanes of a vector, for m < rows, n < columns.
+
+    The sum over lanes is left to the end, when all contributions are in. Arguments: a, stride between rows of a, b,
+    stride between rows of b, count of vectors in a row, sums.
+    """
+
+    def generate(builder: ir.IRBuilder, arguments: Any) -> None:
+        a, a_stride, b, b_stride, count, sums = arguments
+        emit = _Emitter(builder, itemsize)
+
+        def body(i: Any, held: list[Any]) -> list[Any]:
+            at = emit.b.mul(i, index(emit.width))
+            left = [emit.load(emit.at(emit.at(a, emit.b.mul(index(m), a_stride)), at)) for m in range(rows)]
+            new = list(held)
+            for n in range(columns):
+                right = emit.load(emit.at(emit.at(b, emit.b.mul(index(n), b_stride)), at))
+                for m in range(rows):
+                    new[m * columns + n] = emit.fma(left[m], right, held[m * columns + n])
+            return new
+
+        places = [emit.at(sums, index(p * emit.width)) for p in range(rows * columns)]
+        total = emit.accumulate(count, [emit.load(place) for place in places], body)
+        for value, place in zip(total, places, strict=True):
+            emit.store(value, place)
+
+    return _compiled(6, generate)
+
+
+@intrinsic
+def call(typingctx, address, arguments):  # type: ignore[no-untyped-def]
+    """Call the function at an address with a tuple of integers."""
+
+    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        kinds = signature.args[1].types
+        items = [builder.extract_value(values[1], i) for i in range(len(kinds))]
+        items = [context.cast(builder, v, kind, types.int64) for v, kind in zip(items, kinds, strict=True)]
+        kind = ir.FunctionType(ir.VoidType(), [_INDEX] * len(items))
+        builder.call(builder.inttoptr(values[0], kind.as_pointer()), items)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, arguments), generate
+
+
 @intrinsic
 def pointer(typingctx, address):  # type: ignore[no-untyped-def]
     """An address as a pointer, which ``numba.carray`` makes an array of."""
@@ -146,118 +298,3 @@ def take(typingctx, counter):  # type: ignore[no-untyped-def]
         return builder.atomic_rmw("add", place, index(1), "monotonic")
 
     return types.int64(types.int64), generate
-
-
-@intrinsic(prefer_literal=True)
-def strip(typingctx, x, offsets, coefficients, count, shifts, y, y_stride, rows, vectors, itemsize):  # type: ignore[no-untyped-def]
-    """y[m, v] = shifts[m] + Σ_i coefficients[i, m] · x[offsets[i] + v] for m < rows and v < vectors · lanes.
-
-    ``coefficients`` is (count, rows) in row-major order, offsets int64; row m of y begins at m · y_stride. No shifts
-    where their address is 0. The last three arguments are literal integers.
-    """
-    m, columns, size = rows.literal_value, vectors.literal_value, itemsize.literal_value
-
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        x, offsets, coefficients, count, shifts, y, y_stride = arguments[:7]
-        emit = _Emitter(builder, size)
-        initial = emit.optional_broadcasts(shifts, m)
-        done = 0
-        for block in cut(columns, m):
-
-            def body(i, held, block=block, done=done):  # type: ignore[no-untyped-def]
-                source = emit.at(x, emit.load(emit.at(offsets, i, 8), _INDEX))
-                loaded = [emit.load(emit.at(source, index((done + v) * emit.width))) for v in range(block)]
-                factors = emit.at(coefficients, emit.b.mul(i, index(m)))
-                new = []
-                for r in range(m):
-                    factor = emit.broadcast(emit.at(factors, index(r)))
-                    new += [emit.fma(factor, loaded[v], held[r * block + v]) for v in range(block)]
-                return new
-
-            total = emit.accumulate(count, [value for value in initial for _ in range(block)], body)
-            for r in range(m):
-                row = emit.at(y, emit.b.mul(index(r), y_stride))
-                for v in range(block):
-                    emit.store(total[r * block + v], emit.at(row, index((done + v) * emit.width)))
-            done += block
-        return context.get_dummy_value()
-
-    return types.void(*[types.intp] * 7, rows, vectors, itemsize), generate
-
-
-@intrinsic(prefer_literal=True)
-def contract(typingctx, x, offsets, coefficients, count, y, y_stride, rows, evens, vectors, itemsize):  # type: ignore[no-untyped-def]
-    """As ``strip``, without shifts, and with mirrored entries paired where ``evens`` is not negative.
-
-    Then an entry has two offsets, a and b, and row m takes ``coefficients[i, m] · (x[a + v] + x[b + v])`` if m < evens,
-    the difference otherwise: half the multiply-adds. The last four arguments are literal integers.
-    """
-    m, even = rows.literal_value, evens.literal_value
-    columns, size = vectors.literal_value, itemsize.literal_value
-    ways = 2 if even >= 0 else 1
-
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        x, offsets, coefficients, count, y, y_stride = arguments[:6]
-        emit = _Emitter(builder, size)
-        done = 0
-        for block in cut(columns, m + ways - 1):
-
-            def body(i, held, block=block, done=done):  # type: ignore[no-untyped-def]
-                loaded = []
-                for way in range(ways):
-                    offset = emit.load(emit.at(emit.at(offsets, i, 8 * ways), index(way), 8), _INDEX)
-                    source = emit.at(x, offset)
-                    loaded.append([emit.load(emit.at(source, index((done + v) * emit.width))) for v in range(block)])
-                sums = differences = loaded[0]
-                if ways == 2:
-                    sums = [emit.b.fadd(a, b) for a, b in zip(*loaded, strict=True)]
-                    differences = [emit.b.fsub(a, b) for a, b in zip(*loaded, strict=True)]
-                factors = emit.at(coefficients, emit.b.mul(i, index(m)))
-                new = []
-                for r in range(m):
-                    factor = emit.broadcast(emit.at(factors, index(r)))
-                    terms = sums if r < even else differences
-                    new += [emit.fma(factor, terms[v], held[r * block + v]) for v in range(block)]
-                return new
-
-            total = emit.accumulate(count, [emit.zero] * (m * block), body)
-            for r in range(m):
-                row = emit.at(y, emit.b.mul(index(r), y_stride))
-                for v in range(block):
-                    emit.store(total[r * block + v], emit.at(row, index((done + v) * emit.width)))
-            done += block
-        return context.get_dummy_value()
-
-    return types.void(*[types.intp] * 6, rows, evens, vectors, itemsize), generate
-
-
-@intrinsic(prefer_literal=True)
-def products(typingctx, a, a_stride, b, b_stride, count, sums, rows, columns, itemsize):  # type: ignore[no-untyped-def]
-    """sums[m, n, :] += Σ_i a[m, i, :] · b[n, i, :], the last axis the lanes of a vector, for m < rows, n < columns.
-
-    The sum over lanes is left to the end, when all contributions are in. Row m of ``a`` begins at m · a_stride and has
-    ``count`` vectors. The last three arguments are literal integers.
-    """
-    m, n, size = rows.literal_value, columns.literal_value, itemsize.literal_value
-
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        a, a_stride, b, b_stride, count, sums = arguments[:6]
-        emit = _Emitter(builder, size)
-
-        def body(i, held):  # type: ignore[no-untyped-def]
-            at = emit.b.mul(i, index(emit.width))
-            left = [emit.load(emit.at(emit.at(a, emit.b.mul(index(r), a_stride)), at)) for r in range(m)]
-            new = list(held)
-            for c in range(n):
-                right = emit.load(emit.at(emit.at(b, emit.b.mul(index(c), b_stride)), at))
-                for r in range(m):
-                    new[r * n + c] = emit.fma(left[r], right, held[r * n + c])
-            return new
-
-        places = [emit.at(sums, index(p * emit.width)) for p in range(m * n)]
-        total = emit.accumulate(count, [emit.load(place) for place in places], body)
-        for value, place in zip(total, places, strict=True):
-            emit.store(value, place)
-        return context.get_dummy_value()
-
-    return types.void(*[types.intp] * 6, rows, columns, itemsize), generate
