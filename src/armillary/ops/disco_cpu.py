@@ -112,6 +112,11 @@ class _Plan:
         self.pad = max(0, int(-position.min(initial=0)))
         length = self.pad + -(-self.repeats // tile) * tile + max(0, int(position.max(initial=0)))
         self.length = -(-length // 16) * 16 + 16 * (1 - -(-length // 16) % 2)  # an odd number of cache lines
+        overrun = -(-self.repeats // tile) * tile - self.repeats
+        self.reach = np.zeros((int(ring.max(initial=-1)) + 1, 2), np.int64)  # of each ring: how far its copies go
+        np.maximum.at(self.reach[:, 0], ring, -position)
+        np.maximum.at(self.reach[:, 1], ring, position)
+        self.reach[:, 1] += overrun
         bounds = self.starts[:: self.phases]
         self.slots = _rings_at_once(self.entries, bounds)
         self.entries_by_latitude = np.diff(bounds)
@@ -236,14 +241,23 @@ def disco_cpu(
         weights = _packed(matrix.transpose(0, 2, 3, 1).reshape(groups, -1, out_channels // groups), mix)
         shifts = _packed(shift.numpy().reshape(groups, 1, -1), mix).ravel()
         micro = (mix, contract(gather.values.shape[2], gather.evens, vectors, size), strip(mix, vectors, size))
-        arrays = [field.numpy(), gather.entries, gather.starts, gather.values, weights, shifts, y.numpy()]
+        arrays = [field.numpy(), gather.entries, gather.starts, work.reach, gather.values, weights, shifts, y.numpy()]
         run(_ready(contract_then_mix, size), arrays, (*numbers, *micro), _runs(gathers, gather_cost, count))
     if not gathers.all():
         mix = _rows_at_once(out_channels // groups * functions, _MIX_ROWS)
         weights = _packed(mixing.transpose(0, 2, 1, 3).reshape(groups, inner, -1), mix)
         micro = (mix, strip(1, vectors, size), strip(mix, vectors, size))
         values_in_block = np.ascontiguousarray(work.values)[None]
-        arrays = [field.numpy(), work.entries, work.starts, values_in_block, weights, shift.numpy(), y.numpy()]
+        arrays = [
+            field.numpy(),
+            work.entries,
+            work.starts,
+            work.reach,
+            values_in_block,
+            weights,
+            shift.numpy(),
+            y.numpy(),
+        ]
         run(_ready(mix_then_contract, size), arrays, (*numbers, *micro), _runs(~gathers, spread_cost, count))
     return y.to(x.dtype)
 
@@ -279,7 +293,7 @@ def _grad_weight(
     size = work.itemsize
     micro = (contract(gather.values.shape[2], gather.evens, work.vectors, size), products(mix, columns, size))
     numbers = (work.slots, work.pad, work.length, work.tile, at_once, mix, *micro)
-    arrays = [field.numpy(), gather.entries, gather.starts, gather.values, cotangent.numpy()]
+    arrays = [field.numpy(), gather.entries, gather.starts, work.reach, gather.values, cotangent.numpy()]
     run(_ready(weight_gradient, size), [*arrays, sums.numpy()], numbers, runs)
     gw = sums.sum((0, -1)).unflatten(-1, (mix, columns))  # (G, chunks, mixes, parts, mix, columns)
     gw = gw.permute(0, 2, 4, 1, 3, 5).flatten(1, 2).flatten(3, 4)[:, :outs, :, : at_once * gather.rows]

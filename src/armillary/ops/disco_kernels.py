@@ -29,25 +29,35 @@ def _keep(arrays):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def _extend(row, pad, repeats):  # type: ignore[no-untyped-def]
-    """Continue row[pad : pad + repeats] periodically to both ends."""
-    for i in range(pad + repeats, row.shape[0]):
-        row[i] = row[i - repeats]
-    for i in range(pad - 1, -1, -1):
-        row[i] = row[i + repeats]
+def _copy(target, source, count):  # type: ignore[no-untyped-def]
+    for i in range(count):
+        u = np.uintp(i)  # an index with a sign would keep the loop from being vectorised
+        target[u] = source[u]
 
 
 @_jit
-def _load_ring(rows, held, pad, repeats):  # type: ignore[no-untyped-def]
+def _extend(row, pad, repeats, left, right):  # type: ignore[no-untyped-def]
+    """Continue row[pad : pad + repeats] periodically by so many numbers to both ends."""
+    for done in range(0, right, repeats):  # a period at a time, so that a piece never overlaps its source
+        end = pad + repeats + done
+        _copy(row[end:], row[end - repeats :], min(repeats, right - done))
+    for done in range(0, left, repeats):
+        count = min(repeats, left - done)
+        start = pad - done - count
+        _copy(row[start:], row[start + repeats :], count)
+
+
+@_jit
+def _load_ring(rows, held, pad, repeats, left, right):  # type: ignore[no-untyped-def]
     """Copy the rows (C, W) of one ring to held (C, stride, L), longitude u·stride + s at [s, pad + u]."""
     stride = held.shape[1]
     for c in range(rows.shape[0]):
         if stride == 1:
-            held[c, 0, pad : pad + repeats] = rows[c]
+            _copy(held[c, 0, pad:], rows[c], repeats)
         elif stride == 2:
             row, even, odd = rows[c], held[c, 0, pad:], held[c, 1, pad:]
             for i in range(repeats):
-                u = np.uintp(i)  # a sign would keep the loop from being vectorised
+                u = np.uintp(i)
                 even[u] = row[u + u]
                 odd[u] = row[u + u + np.uintp(1)]
         else:
@@ -55,18 +65,18 @@ def _load_ring(rows, held, pad, repeats):  # type: ignore[no-untyped-def]
                 for u in range(repeats):
                     held[c, s, pad + u] = rows[c, u * stride + s]
         for s in range(stride):
-            _extend(held[c, s], pad, repeats)
+            _extend(held[c, s], pad, repeats, left, right)
 
 
 @_jit
-def _load_missing(x, entries, begin, end, buffer, held, pad, repeats):  # type: ignore[no-untyped-def]
+def _load_missing(x, entries, begin, end, buffer, held, pad, repeats, reach):  # type: ignore[no-untyped-def]
     """Bring the rings of x (C, H, W) that the entries begin..end need into the rolling buffer."""
     slots = len(held)
     for e in range(begin, end):
         ring = entries[e, 0, 0]
         if held[ring % slots] != ring:
             held[ring % slots] = ring
-            _load_ring(x[:, ring], buffer[:, ring % slots], pad, repeats)
+            _load_ring(x[:, ring], buffer[:, ring % slots], pad, repeats, reach[ring, 0], reach[ring, 1])
 
 
 @_jit
@@ -98,22 +108,23 @@ def _write(tile, y, phase, phases, start):  # type: ignore[no-untyped-def]
 
 @cache
 def contract_then_mix(itemsize: int) -> int:
-    """Arrays x, entries, starts, values (blocks, nnz, K), weight (G, O/mix, C·K, mix), bias (O) padded alike, and y;
-    numbers slots, pad, length, tile, mix, and the micro-kernels ``contract`` and ``strip``."""
+    """Arrays x, entries, starts, reach (H, 2), values (blocks, nnz, K), weight (G, O/mix, C·K, mix), bias (O) padded
+    alike, and y; numbers slots, pad, length, tile, mix, and the micro-kernels ``contract`` and ``strip``."""
     dtype = np.float32 if itemsize == 4 else np.float64
 
     @_entry
     def kernel(data):  # type: ignore[no-untyped-def]
         head = carray(data, (4,), np.int64)
-        jobs, t = carray(pointer(head[2]), (head[1], 2), np.int64), carray(pointer(head[3]), (34,), np.int64)
+        jobs, t = carray(pointer(head[2]), (head[1], 2), np.int64), carray(pointer(head[3]), (37,), np.int64)
         x = carray(pointer(t[0]), (t[1], t[2], t[3], t[4]), dtype)
         entries = carray(pointer(t[5]), (t[6], t[7], t[8]), np.int64)
         starts = carray(pointer(t[9]), (t[10],), np.int64)
-        at_values, blocks, n_entries, functions = t[11], t[12], t[13], t[14]
-        at_weight, groups, mixes, rows = t[15], t[16], t[17], t[18]
-        at_bias, at_y = t[20], t[22]
-        y = carray(pointer(at_y), (t[23], t[24], t[25], t[26]), dtype)
-        slots, pad, length, tile, mix, contract, strip = t[27], t[28], t[29], t[30], t[31], t[32], t[33]
+        reach = carray(pointer(t[11]), (t[12], t[13]), np.int64)
+        at_values, blocks, n_entries, functions = t[14], t[15], t[16], t[17]
+        at_weight, groups, mixes, rows = t[18], t[19], t[20], t[21]
+        at_bias, at_y = t[23], t[25]
+        y = carray(pointer(at_y), (t[26], t[27], t[28], t[29]), dtype)
+        slots, pad, length, tile, mix, contract, strip = t[30], t[31], t[32], t[33], t[34], t[35], t[36]
         batch, channels, _, nlon = x.shape
         _, out_channels, nlat_out, nlon_out = y.shape
         phases, outs = (len(starts) - 1) // nlat_out, out_channels // groups
@@ -135,7 +146,7 @@ def contract_then_mix(itemsize: int) -> int:
                 held[:] = -1
                 for j in range(jobs[job, 0], jobs[job, 1]):
                     begin, end = starts[j * phases], starts[(j + 1) * phases]
-                    _load_missing(x[b], entries, begin, end, buffer, held, pad, repeats)
+                    _load_missing(x[b], entries, begin, end, buffer, held, pad, repeats, reach)
                     _offsets(entries, begin, end, stride, slots, length, pad, offsets)
                     for phase in range(phases):
                         e = starts[j * phases + phase]
@@ -170,8 +181,8 @@ def contract_then_mix(itemsize: int) -> int:
 
 @cache
 def mix_then_contract(itemsize: int) -> int:
-    """Arrays x, entries, starts, values (1, nnz, K), weight (G, O·K/mix, C, mix), bias (O), y; numbers as before, but
-    the micro-kernels are ``strip`` for the entries, one row at a time, and ``strip`` for mixing.
+    """Arrays x, entries, starts, reach (H, 2), values (1, nnz, K), weight (G, O·K/mix, C, mix), bias (O), y; numbers as
+    before, but the micro-kernels are ``strip`` for the entries, one row at a time, and ``strip`` for mixing.
 
     Each ring of the input is mixed to rows (o, k) once, and the entries add those up.
     """
@@ -180,15 +191,16 @@ def mix_then_contract(itemsize: int) -> int:
     @_entry
     def kernel(data):  # type: ignore[no-untyped-def]
         head = carray(data, (4,), np.int64)
-        jobs, t = carray(pointer(head[2]), (head[1], 2), np.int64), carray(pointer(head[3]), (34,), np.int64)
+        jobs, t = carray(pointer(head[2]), (head[1], 2), np.int64), carray(pointer(head[3]), (37,), np.int64)
         x = carray(pointer(t[0]), (t[1], t[2], t[3], t[4]), dtype)
         entries = carray(pointer(t[5]), (t[6], t[7], t[8]), np.int64)
         starts = carray(pointer(t[9]), (t[10],), np.int64)
-        at_values, functions = t[11], t[14]
-        at_weight, groups, mixes, inner = t[15], t[16], t[17], t[18]
-        at_bias = t[20]
-        y = carray(pointer(t[22]), (t[23], t[24], t[25], t[26]), dtype)
-        slots, pad, length, tile, mix, add, strip = t[27], t[28], t[29], t[30], t[31], t[32], t[33]
+        reach = carray(pointer(t[11]), (t[12], t[13]), np.int64)
+        at_values, functions = t[14], t[17]
+        at_weight, groups, mixes, inner = t[18], t[19], t[20], t[21]
+        at_bias = t[23]
+        y = carray(pointer(t[25]), (t[26], t[27], t[28], t[29]), dtype)
+        slots, pad, length, tile, mix, add, strip = t[30], t[31], t[32], t[33], t[34], t[35], t[36]
         batch, channels, _, nlon = x.shape
         _, out_channels, nlat_out, nlon_out = y.shape
         phases, per_group = (len(starts) - 1) // nlat_out, out_channels // groups * functions
@@ -217,7 +229,8 @@ def mix_then_contract(itemsize: int) -> int:
                         if held[slot] == ring:
                             continue
                         held[slot] = ring
-                        field[:, :nlon] = x[b, :, ring]
+                        for c in range(channels):
+                            _copy(field[c], x[b, c, ring], nlon)
                         for g in range(groups):
                             for m in range(mixes):
                                 row = g * per_group + m * mix
@@ -234,7 +247,7 @@ def mix_then_contract(itemsize: int) -> int:
                                             buffer[row + i, slot, p % stride, pad + p // stride] = out[i, p - start]
                         for i in range(out_channels * functions):
                             for s in range(stride):
-                                _extend(buffer[i, slot, s], pad, repeats)
+                                _extend(buffer[i, slot, s], pad, repeats, reach[ring, 0], reach[ring, 1])
                     _offsets(entries, begin, end, stride, slots, length, pad, offsets)
                     for e in range(end - begin):
                         for k in range(functions):
@@ -258,32 +271,33 @@ def mix_then_contract(itemsize: int) -> int:
 
 @cache
 def weight_gradient(itemsize: int) -> int:
-    """Arrays x, entries, starts, values (blocks, nnz, K), grad, and sums (jobs, G, chunks, O/mix, rows/columns,
-    mix·columns, lanes), to which blocks of the gradient are added; numbers slots, pad, length, tile, channels in a
-    chunk, mix, and the micro-kernels ``contract`` and ``products``. Rows (c, k) come in chunks of channels."""
+    """Arrays x, entries, starts, reach (H, 2), values (blocks, nnz, K), grad, and sums (jobs, G, chunks, O/mix,
+    rows/columns, mix·columns, lanes), to which blocks of the gradient are added; numbers slots, pad, length, tile,
+    channels in a chunk, mix, and the micro-kernels ``contract`` and ``products``. Rows (c, k) come in chunks of channels."""
     dtype, width = (np.float32 if itemsize == 4 else np.float64), lanes(itemsize)
 
     @_entry
     def kernel(data):  # type: ignore[no-untyped-def]
         head = carray(data, (4,), np.int64)
-        jobs, t = carray(pointer(head[2]), (head[1], 2), np.int64), carray(pointer(head[3]), (36,), np.int64)
+        jobs, t = carray(pointer(head[2]), (head[1], 2), np.int64), carray(pointer(head[3]), (39,), np.int64)
         x = carray(pointer(t[0]), (t[1], t[2], t[3], t[4]), dtype)
         entries = carray(pointer(t[5]), (t[6], t[7], t[8]), np.int64)
         starts = carray(pointer(t[9]), (t[10],), np.int64)
-        at_values, blocks, n_entries, functions = t[11], t[12], t[13], t[14]
-        grad = carray(pointer(t[15]), (t[16], t[17], t[18], t[19]), dtype)
-        at_sums, groups, chunks, mixes, parts, block_size = t[20], t[22], t[23], t[24], t[25], t[26] * t[27]
+        reach = carray(pointer(t[11]), (t[12], t[13]), np.int64)
+        at_values, blocks, n_entries, functions = t[14], t[15], t[16], t[17]
+        grad = carray(pointer(t[18]), (t[19], t[20], t[21], t[22]), dtype)
+        at_sums, groups, chunks, mixes, parts, block_size = t[23], t[25], t[26], t[27], t[28], t[29] * t[30]
         slots, pad, length, tile, at_once, mix, contract, products = (
-            t[28],
-            t[29],
-            t[30],
             t[31],
             t[32],
             t[33],
             t[34],
             t[35],
+            t[36],
+            t[37],
+            t[38],
         )
-        columns = t[26] // mix
+        columns = t[29] // mix
         batch, channels, _, nlon = x.shape
         _, out_channels, nlat_out, nlon_out = grad.shape
         phases, outs, inner = (len(starts) - 1) // nlat_out, out_channels // groups, channels // groups
@@ -296,7 +310,7 @@ def weight_gradient(itemsize: int) -> int:
         offsets = np.empty((_most(starts, phases), entries.shape[1]), np.int64)
         held = np.empty(slots, np.int64)
         at_buffer, at_offsets = buffer.ctypes.data, offsets.ctypes.data
-        at_z, at_g_rows = z.ctypes.data, g_rows.ctypes.data
+        at_z, at_g_rows, at_grad = z.ctypes.data, g_rows.ctypes.data, t[18]
         while True:
             job = take(head.ctypes.data)
             if job >= len(jobs):
@@ -305,7 +319,7 @@ def weight_gradient(itemsize: int) -> int:
                 held[:] = -1
                 for j in range(jobs[job, 0], jobs[job, 1]):
                     begin, end = starts[j * phases], starts[(j + 1) * phases]
-                    _load_missing(x[b], entries, begin, end, buffer, held, pad, repeats)
+                    _load_missing(x[b], entries, begin, end, buffer, held, pad, repeats, reach)
                     _offsets(entries, begin, end, stride, slots, length, pad, offsets)
                     for phase in range(phases):
                         e = starts[j * phases + phase]
@@ -314,10 +328,12 @@ def weight_gradient(itemsize: int) -> int:
                         for left in range(0, repeats, most):
                             taken = min(most, repeats - left)
                             tiles = (taken + tile - 1) // tile
-                            for o in range(out_channels):
-                                row = grad[b, o, j, left * phases + phase :: phases]
-                                target = g_rows[o // outs, o % outs]
-                                target[:taken] = row[:taken]
+                            as_it_lies = phases == 1 and outs % mix == 0 and taken == tiles * tile
+                            for o in range(0 if as_it_lies else out_channels):
+                                row, target = grad[b, o, j, left * phases + phase :], g_rows[o // outs, o % outs]
+                                for i in range(taken):
+                                    u = np.uintp(i)
+                                    target[u] = row[np.uintp(i * phases)]
                                 target[taken : tiles * tile] = 0
                             for g in range(groups):
                                 for chunk in range(chunks):
@@ -331,13 +347,18 @@ def weight_gradient(itemsize: int) -> int:
                                                 target = at_z + (row + i * tile) * itemsize
                                                 call(contract, (source, own, factors, count, target, most))
                                     for m in range(mixes):
-                                        a = at_g_rows + (g * mixes + m) * mix * most * itemsize
+                                        if as_it_lies:
+                                            channel = b * out_channels + g * outs + m * mix
+                                            a = at_grad + ((channel * nlat_out + j) * nlon_out + left) * itemsize
+                                            apart = nlat_out * nlon_out
+                                        else:
+                                            a, apart = at_g_rows + (g * mixes + m) * mix * most * itemsize, most
                                         place = (((job * groups + g) * chunks + chunk) * mixes + m) * parts
                                         for part in range(parts):
                                             target = at_sums + (place + part) * block_size * itemsize
                                             source = at_z + part * columns * most * itemsize
                                             vectors = tiles * tile // width
-                                            call(products, (a, most, source, most, vectors, target))
+                                            call(products, (a, apart, source, most, vectors, target))
         _keep((buffer, offsets, z, g_rows))
 
     return kernel.address or 0
