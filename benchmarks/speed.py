@@ -1,18 +1,20 @@
 """Time of a DISCO layer, forward and backward, paired with torch-harmonics' on the same machine in the same minutes.
 
-    python benchmarks/speed.py [--full] [--rounds N] [--clock wall|cpu] [--out FOLDER]
+    python benchmarks/speed.py [--full | --sizes] [--rounds N] [--clock wall|cpu] [--out FOLDER]
 
 The implementations wait in processes of their own, built and warmed up, and take turns: in each round every one makes
 one pass, in an order that changes from round to round. A drift of the machine then meets all of them. Given are the
 medians of the times, and the median and quartiles over rounds of ours/theirs (above 1: armillary is slower). Both have
-the same grids, hats, cutoff (3 rings) and channels, float32, training mode; armillary with its default matched moments,
-torch-harmonics with its compiled CPU kernels, and once more with ``fused=True``.
+the same grids, hats, cutoff and channels, float32, training mode; armillary with its default matched moments,
+torch-harmonics with its compiled CPU kernels, and once more with ``fused=True``. ``--sizes`` runs grids from 180 to
+2048 rings with the default cutoff of torch-harmonics, one ring of the output, 4 and 9 functions, plain and strided.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -24,7 +26,7 @@ from typing import Any
 
 import peer
 from parts import record
-from parts.peer_cases import describe_layer, hats
+from parts.peer_cases import WIDENING, PairedBasis, describe_layer, hats
 
 from armillary.nn import DiscoConv, DiscoConvTranspose
 from armillary.spaces import GaussLegendre
@@ -36,13 +38,19 @@ PAUSE = 0.05  # seconds between turns, so that the threads of the one before are
 
 @dataclass(frozen=True)
 class Case:
-    """A layer from ``nlat`` to ``nlat_out`` Gauss–Legendre rings, twice as many longitudes."""
+    """A layer from ``nlat`` to ``nlat_out`` Gauss–Legendre rings, twice as many longitudes.
+
+    The cutoff is in rings of the input, or with ``one_ring`` that of the peer's default: the widest gap between rings
+    of the output.
+    """
 
     nlat: int
     nlat_out: int
     channels: int = 32
     n_azimuthal: int = 1
     batch: int = 1
+    n_radial: int = 3
+    one_ring: bool = False
 
     @property
     def transposed(self) -> bool:
@@ -51,16 +59,33 @@ class Case:
     @property
     def name(self) -> str:
         kind = "transposed" if self.transposed else "strided" if self.nlat_out < self.nlat else "plain"
-        return (
-            kind if self.n_azimuthal == 1 else f"{kind}, directional ({hats(3, self.n_azimuthal).basis.size} functions)"
-        )
+        return kind if self.n_azimuthal == 1 else f"{kind}, directional ({self.hats.basis.size} functions)"
+
+    @property
+    def hats(self) -> PairedBasis:
+        return hats(self.n_radial, self.n_azimuthal)
+
+    @property
+    def cutoff(self) -> float | None:
+        if not self.one_ring:
+            return None
+        return float(GaussLegendre(self.nlat_out).colatitudes.diff().max()) * WIDENING
 
     def job(self, threads: int, fused: bool, clock: str = "wall") -> dict[str, Any]:
         grid, grid_out = GaussLegendre(self.nlat), GaussLegendre(self.nlat_out)
-        paired = hats(3, self.n_azimuthal)
+        paired = self.hats
         kind = DiscoConvTranspose if self.transposed else DiscoConv
         # a stencil without moments is built in an instant; the description is the same
-        layer = kind(self.channels, self.channels, grid, grid_out, basis=paired.basis, bias=False, moments=None)
+        layer = kind(
+            self.channels,
+            self.channels,
+            grid,
+            grid_out,
+            basis=paired.basis,
+            cutoff=self.cutoff,
+            bias=False,
+            moments=None,
+        )
         return {
             "threads": threads,
             "clock": clock,
@@ -73,7 +98,7 @@ class Case:
                 "out_channels": self.channels,
                 "grid": grid.to_dict(),
                 "grid_out": grid_out.to_dict(),
-                "n_radial": 3,
+                "n_radial": self.n_radial,
                 "n_azimuthal": self.n_azimuthal,
                 "cutoff": layer.cutoff,
             },
@@ -82,6 +107,12 @@ class Case:
 
 QUICK = [Case(64, 64), Case(128, 128), Case(128, 64), Case(64, 128)]
 FULL = [*QUICK, Case(128, 128, n_azimuthal=4), Case(256, 256)]
+SIZES = [
+    Case(nlat, nlat // stride, channels, n_azimuthal=azimuths, n_radial=2, one_ring=True)
+    for nlat, channels in ((180, 64), (256, 32), (360, 64), (512, 16), (1024, 16), (2048, 8))
+    for azimuths in (3, 8)
+    for stride in (1, 2)
+]
 
 
 class Runner:
@@ -131,14 +162,16 @@ def measure(case: Case, rounds: int, threads: int, clock: str, interpreter: Path
         for turn in range(rounds):
             for name in names[turn % len(names) :] + names[: turn % len(names)]:
                 time.sleep(PAUSE)
-                times[name].append(runners[name].ask("pass"))
+                one = runners[name].ask("pass")
+                times[name].append(one | {"both": one["forward"] + one["backward"]})
     finally:
         for runner in runners.values():
             runner.close()
     results = {}
     for name, passes in times.items():
         results[name] = {"build": runners[name].build}
-        for part in ("forward", "backward"):
+        results[name]["peak"] = max(p["peak"] for p in passes)
+        for part in ("forward", "backward", "both"):
             ratios = [ours[part] / theirs[part] for ours, theirs in zip(times[OURS], passes, strict=True)]
             quartiles = statistics.quantiles(ratios, n=4)
             results[name][part] = {
@@ -160,6 +193,8 @@ def print_table(measured: list[dict[str, Any]]) -> None:
         "ours/theirs",
         "backward, ms",
         "ours/theirs",
+        "both: theirs/ours",
+        "peak, MB",
     ]
     rows = []
     for entry in measured:
@@ -171,12 +206,23 @@ def print_table(measured: list[dict[str, Any]]) -> None:
                 low, high = result[part]["quartiles"]
                 ratio = "" if name == OURS else f"{result[part]['ours_over_this']:.2f} ({low:.2f}–{high:.2f})"
                 row += [f"{1e3 * result[part]['median_s']:.1f}", ratio]
-            rows.append(row)
+            both = "" if name == OURS else f"{1 / result['both']['ours_over_this']:.2f}"
+            rows.append([*row, both, f"{result['peak'] / 1e6:.0f}"])
     print(record.table(columns, rows))
+    best = [
+        min(1 / r["both"]["ours_over_this"] for name, r in entry["results"].items() if name != OURS)
+        for entry in measured
+    ]
+    mean = math.exp(statistics.fmean(math.log(ratio) for ratio in best))
+    print(
+        f"\nforward and backward, the faster of theirs over ours: geometric mean {mean:.2f}, "
+        f"least {min(best):.2f}, of {len(best)} cases"
+    )
 
 
 def main() -> int:
     options = record.parser(__doc__.splitlines()[0], "256 rings and a directional layer too")
+    options.add_argument("--sizes", action="store_true", help="six sizes, 4 and 9 functions, plain and strided")
     options.add_argument("--rounds", type=int, default=9, help="passes of each implementation (at least 2)")
     options.add_argument(
         "--clock", choices=("wall", "cpu"), default="wall", help="cpu: time of the processor, with --threads 1, if busy"
@@ -190,7 +236,7 @@ def main() -> int:
     try:
         interpreter = peer.python()
         versions = peer.versions(interpreter)
-        for case in FULL if arguments.full else QUICK:
+        for case in SIZES if arguments.sizes else FULL if arguments.full else QUICK:
             measured.append(measure(case, arguments.rounds, arguments.threads, arguments.clock, interpreter))
             print(f"{case}: done", file=sys.stderr)
     except peer.PeerError as error:
@@ -198,8 +244,9 @@ def main() -> int:
         return 2
     print_table(measured)
     about = record.surroundings(versions, arguments.threads)
+    name = "speed_sizes.json" if arguments.sizes else "speed.json"
     record.write(
-        arguments.out, "speed.json", {**about, "rounds": arguments.rounds, "clock": arguments.clock, "cases": measured}
+        arguments.out, name, {**about, "rounds": arguments.rounds, "clock": arguments.clock, "cases": measured}
     )
     return 0
 

@@ -3,16 +3,19 @@
     python timer.py armillary | torch-harmonics
 
 Reads JSON lines on standard input. The first is the case (``speed.Case.job``); the answer says how long the layer took
-to build. Each further line, whatever it says, asks for one pass; the answer is ``{"forward", "backward"}`` in seconds.
+to build. Each further line, whatever it says, asks for one pass; the answer is ``{"forward", "backward", "peak"}``:
+seconds, and the most memory in bytes that the process held in any pass so far (0 where the system does not tell).
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -55,6 +58,21 @@ def one_pass(
     return {"forward": middle - start, "backward": clock() - middle}
 
 
+def forget_peak() -> None:
+    """Begin to measure the peak anew, so that building the layer does not count."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak() -> int:
+    """The peak of resident memory in bytes."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0)
+
+
 def main() -> None:
     warnings.simplefilter("ignore", UserWarning)
     job = json.loads(sys.stdin.readline())
@@ -67,9 +85,11 @@ def main() -> None:
     grad = torch.randn(*job["y_shape"])
     for _ in range(2):  # caches, allocator, thread pools
         one_pass(module, x, grad, CLOCKS[job["clock"]])
+    forget_peak()
     print(json.dumps({"build": built}), flush=True)
     for _ in sys.stdin:
-        print(json.dumps(one_pass(module, x, grad, CLOCKS[job["clock"]])), flush=True)
+        times = one_pass(module, x, grad, CLOCKS[job["clock"]])
+        print(json.dumps(times | {"peak": peak()}), flush=True)
 
 
 if __name__ == "__main__":

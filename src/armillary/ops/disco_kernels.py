@@ -273,7 +273,7 @@ def mix_then_contract(itemsize: int) -> int:
 def weight_gradient(itemsize: int) -> int:
     """Arrays x, entries, starts, reach (H, 2), values (blocks, nnz, K), grad, and sums (jobs, G, chunks, O/mix,
     rows/columns, mix·columns, lanes), to which blocks of the gradient are added; numbers slots, pad, length, tile,
-    channels in a chunk, mix, and the micro-kernels ``contract`` and ``products``. Rows (c, k) come in chunks of channels."""
+    channels in a chunk, mix, and the micro-kernels ``contract`` and ``products``. Rows (c, k) come in such chunks."""
     dtype, width = (np.float32 if itemsize == 4 else np.float64), lanes(itemsize)
 
     @_entry
