@@ -15,9 +15,8 @@ from armillary.ops.disco import (
     disco_grad_weight,
     disco_grad_weight_reference,
     disco_reference,
-    make_stencil,
-    swapped,
 )
+from armillary.ops.stencils import make_stencil, swapped
 
 # batch, channels in, out, groups, functions, nlat_in, nlon_in, nlat_out, nlon_out
 SHAPES = [

@@ -16,9 +16,9 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from armillary.ops.disco import make_stencil
 from armillary.ops.filters import FilterBasis
 from armillary.ops.moments import EXTRA_DEGREES, LocalPolynomials, monomials
+from armillary.ops.stencils import make_stencil
 from armillary.spaces import SphereGrid
 from armillary.spaces.neighbours import LongitudePattern, Neighbourhood, neighbourhoods
 

@@ -2,12 +2,7 @@
 
     y[b, o, j, q] = a[o] + Σ_{c, k} w[o, c, k] Σ_e ψ[e, k] x[b, c, ring_e, column_e + t·stride],     q = t·phases + r
 
-A stencil is the list of entries e that an output point has, stored once per output latitude j and phase r: the pattern
-of longitudes repeats after ``phases`` output points, for which the input moves by ``stride`` points (one phase where
-the ratio of longitudes is an integer). Six tensors describe it: ``values`` (nnz, K), ``entries`` (nnz, 2) of ring and
-column (column relative to output point 0; it may be negative and wraps), ``starts`` (nlat_out·phases + 1,) where the
-entries of each row (j, r) begin, and, for the adjoint, the same entries as seen from the input: ``order`` (nnz,), which
-sorts the values, ``entries_t`` and ``starts_t``. With them the gradient of the input is the same operator with input
+``ops.stencils`` says how a stencil is kept. The gradient of the input is the same operator with input
 and output swapped: a gather, without races. The gradient of the weight is the second operator; both are bilinear, and
 each other's derivatives, so gradients of every order exist.
 
@@ -19,42 +14,15 @@ Shape legend: B batch, C input channels, O output channels, G groups, K basis fu
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
+from armillary.ops.stencils import pattern, swapped
+
 _ENTRIES_AT_ONCE = 128  # rows about a pole hold thousands
-
-
-def pattern(nlon_in: int, nlon_out: int) -> tuple[int, int, int]:
-    """(repeats T, phases, stride) of output longitudes over input longitudes."""
-    repeats = math.gcd(nlon_in, nlon_out)
-    return repeats, nlon_out // repeats, nlon_in // repeats
-
-
-def make_stencil(
-    values: Tensor, entries: Tensor, starts: Tensor, nlat_in: int, nlon_in: int, nlon_out: int
-) -> list[Tensor]:
-    """The six tensors of a stencil from the first three (see the top of this file)."""
-    _, phases, stride = pattern(nlon_in, nlon_out)
-    row = torch.repeat_interleave(torch.arange(len(starts) - 1), starts.diff())
-    ring, column = entries.unbind(1)
-    row_t = ring * stride + column % stride
-    order = torch.argsort(row_t, stable=True)
-    column_t = row % phases - phases * torch.div(column, stride, rounding_mode="floor")
-    entries_t = torch.stack([row // phases, column_t], dim=1)[order]
-    starts_t = torch.zeros(nlat_in * stride + 1, dtype=torch.int64)
-    starts_t[1:] = torch.bincount(row_t, minlength=nlat_in * stride).cumsum(0)
-    return [values, entries, starts, order, entries_t, starts_t]
-
-
-def swapped(stencil: Sequence[Tensor]) -> list[Tensor]:
-    """The stencil with input and output exchanged."""
-    values, entries, starts, order, entries_t, starts_t = stencil
-    return [values[order], entries_t, starts_t, torch.argsort(order), entries, starts]
 
 
 def _responses(x: Tensor, stencil: Sequence[Tensor], nlon_out: int) -> Iterator[tuple[int, int, Tensor]]:

@@ -27,9 +27,9 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
-from armillary.ops.disco import pattern, swapped
 from armillary.ops.disco_kernels import contract_then_mix, mix_then_contract, weight_gradient
 from armillary.ops.memory import empty
+from armillary.ops.stencils import pattern, swapped
 from armillary.ops.threads import run
 from armillary.ops.vectors import REGISTERS, contract, lanes, products, strip
 

@@ -61,7 +61,7 @@ class _Emitter:
 
     def at(self, address: Any, offset: Any, scale: int | None = None) -> Any:
         """address + offset · itemsize."""
-        return self.b.add(address, self.b.mul(offset, index(scale or self.itemsize)))
+        return self.b.add(address, self.b.mul(offset, _index(scale or self.itemsize)))
 
     def load(self, address: Any, kind: ir.Type | None = None) -> Any:
         pointer = self.b.inttoptr(address, (kind or self.vector).as_pointer())
@@ -82,9 +82,9 @@ class _Emitter:
         """The numbers at the address, each in a vector; zeros if the address is 0."""
         before = self.b.block
         given, after = self.b.append_basic_block("given"), self.b.append_basic_block("joined")
-        self.b.cbranch(self.b.icmp_signed("!=", address, index(0)), given, after)
+        self.b.cbranch(self.b.icmp_signed("!=", address, _index(0)), given, after)
         self.b.position_at_end(given)
-        values = [self.broadcast(self.at(address, index(i))) for i in range(count)]
+        values = [self.broadcast(self.at(address, _index(i))) for i in range(count)]
         self.b.branch(after)
         self.b.position_at_end(after)
         joined = []
@@ -96,21 +96,21 @@ class _Emitter:
         return joined
 
     def load_vectors(self, address: Any, first: int, count: int) -> list[Any]:
-        return [self.load(self.at(address, index((first + v) * self.width))) for v in range(count)]
+        return [self.load(self.at(address, _index((first + v) * self.width))) for v in range(count)]
 
     def rank_one(self, factors: Any, terms: list[list[Any]], held: list[Any]) -> list[Any]:
         """held[m, v] + factors[m] · terms[m][v]."""
         new = []
         for m, row in enumerate(terms):
-            factor = self.broadcast(self.at(factors, index(m)))
+            factor = self.broadcast(self.at(factors, _index(m)))
             new += [self.fma(factor, term, held[m * len(row) + v]) for v, term in enumerate(row)]
         return new
 
     def store_block(self, values: list[Any], address: Any, stride: Any, first: int, count: int) -> None:
         """Rows of ``count`` vectors, from the vector ``first`` of each row."""
         for i, value in enumerate(values):
-            row = self.at(address, self.b.mul(index(i // count), stride))
-            self.store(value, self.at(row, index((first + i % count) * self.width)))
+            row = self.at(address, self.b.mul(_index(i // count), stride))
+            self.store(value, self.at(row, _index((first + i % count) * self.width)))
 
     def fma(self, a: Any, b: Any, c: Any) -> Any:
         return self.b.call(self.fma_function, [a, b, c])
@@ -124,7 +124,7 @@ class _Emitter:
         self.b.branch(head)
         self.b.position_at_end(head)
         i = self.b.phi(_INDEX)
-        i.add_incoming(index(0), before)
+        i.add_incoming(_index(0), before)
         held = []
         for value in start:
             phi = self.b.phi(self.vector)
@@ -133,7 +133,7 @@ class _Emitter:
         self.b.cbranch(self.b.icmp_signed("<", i, count), inside, after)
         self.b.position_at_end(inside)
         new = body(i, held)
-        i.add_incoming(self.b.add(i, index(1)), self.b.block)
+        i.add_incoming(self.b.add(i, _index(1)), self.b.block)
         for phi, value in zip(held, new, strict=True):
             phi.add_incoming(value, self.b.block)
         self.b.branch(head)
@@ -141,7 +141,7 @@ class _Emitter:
         return held
 
 
-def index(value: int) -> ir.Constant:
+def _index(value: int) -> ir.Constant:
     return ir.Constant(_INDEX, value)
 
 
@@ -189,7 +189,7 @@ def strip(rows: int, vectors: int, itemsize: int) -> int:
             def body(i: Any, held: list[Any], block: int = block, done: int = done) -> list[Any]:
                 source = emit.at(x, emit.load(emit.at(offsets, i, 8), _INDEX))
                 loaded = emit.load_vectors(source, done, block)
-                factors = emit.at(coefficients, emit.b.mul(i, index(rows)))
+                factors = emit.at(coefficients, emit.b.mul(i, _index(rows)))
                 return emit.rank_one(factors, [loaded] * rows, held)
 
             total = emit.accumulate(count, [value for value in initial for _ in range(block)], body)
@@ -217,7 +217,7 @@ def contract(rows: int, evens: int, vectors: int, itemsize: int) -> int:
             def body(i: Any, held: list[Any], block: int = block, done: int = done) -> list[Any]:
                 place = emit.at(offsets, i, 8 * ways)
                 loaded = [
-                    emit.load_vectors(emit.at(x, emit.load(emit.at(place, index(way), 8), _INDEX)), done, block)
+                    emit.load_vectors(emit.at(x, emit.load(emit.at(place, _index(way), 8), _INDEX)), done, block)
                     for way in range(ways)
                 ]
                 terms = [loaded[0]] * rows
@@ -225,7 +225,7 @@ def contract(rows: int, evens: int, vectors: int, itemsize: int) -> int:
                     sums = [emit.b.fadd(a, b) for a, b in zip(*loaded, strict=True)]
                     differences = [emit.b.fsub(a, b) for a, b in zip(*loaded, strict=True)]
                     terms = [sums if m < evens else differences for m in range(rows)]
-                return emit.rank_one(emit.at(coefficients, emit.b.mul(i, index(rows))), terms, held)
+                return emit.rank_one(emit.at(coefficients, emit.b.mul(i, _index(rows))), terms, held)
 
             total = emit.accumulate(count, [emit.zero] * (rows * block), body)
             emit.store_block(total, y, y_stride, done, block)
@@ -247,16 +247,16 @@ def products(rows: int, columns: int, itemsize: int) -> int:
         emit = _Emitter(builder, itemsize)
 
         def body(i: Any, held: list[Any]) -> list[Any]:
-            at = emit.b.mul(i, index(emit.width))
-            left = [emit.load(emit.at(emit.at(a, emit.b.mul(index(m), a_stride)), at)) for m in range(rows)]
+            at = emit.b.mul(i, _index(emit.width))
+            left = [emit.load(emit.at(emit.at(a, emit.b.mul(_index(m), a_stride)), at)) for m in range(rows)]
             new = list(held)
             for n in range(columns):
-                right = emit.load(emit.at(emit.at(b, emit.b.mul(index(n), b_stride)), at))
+                right = emit.load(emit.at(emit.at(b, emit.b.mul(_index(n), b_stride)), at))
                 for m in range(rows):
                     new[m * columns + n] = emit.fma(left[m], right, held[m * columns + n])
             return new
 
-        places = [emit.at(sums, index(p * emit.width)) for p in range(rows * columns)]
+        places = [emit.at(sums, _index(p * emit.width)) for p in range(rows * columns)]
         total = emit.accumulate(count, [emit.load(place) for place in places], body)
         for value, place in zip(total, places, strict=True):
             emit.store(value, place)
@@ -295,6 +295,6 @@ def take(typingctx, counter):  # type: ignore[no-untyped-def]
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         place = builder.inttoptr(arguments[0], _INDEX.as_pointer())
-        return builder.atomic_rmw("add", place, index(1), "monotonic")
+        return builder.atomic_rmw("add", place, _index(1), "monotonic")
 
     return types.int64(types.int64), generate
