@@ -34,7 +34,15 @@ def parts(layer: nn.Module, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor,
     x = torch.randn(2, layer.in_channels, *layer.grid.shape, generator=g, dtype=torch.float64).to(dtype)
     weight = layer.weight.detach().to(dtype)
     bias = torch.randn(layer.out_channels, generator=g, dtype=torch.float64).to(dtype)
-    return x, weight, bias, layer._stencil("stencil", x), layer.grid_out.nlon, layer.groups, False
+    return (
+        x,
+        weight,
+        bias,
+        [layer.constant("stencil", x), *layer._places("places")],
+        layer.grid_out.nlon,
+        layer.groups,
+        False,
+    )
 
 
 def close(a: Tensor, b: Tensor, relative: float) -> bool:

@@ -64,14 +64,13 @@ class DiscoLayer(ConstantModule):
         self.weight = nn.Parameter(torch.randn(out_channels, *shape) * math.prod(shape) ** -0.5)
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
 
-    def _register_stencil(self, name: str, tensors: tuple[Tensor, ...]) -> None:
-        """Keep the six tensors of ``ops.disco``; the values (first) may have leading axes."""
-        self.register_constant(name, tensors[0])
-        for i, tensor in enumerate(tensors[1:], 1):
+    def _register_places(self, name: str, tensors: tuple[Tensor, ...]) -> None:
+        """Keep the tensors of a stencil after its values, which are constants of their own (``ops.stencils``)."""
+        for i, tensor in enumerate(tensors[1:]):
             self.register_buffer(f"{name}_{i}", tensor, persistent=False)
 
-    def _stencil(self, name: str, like: Tensor) -> list[Tensor]:
-        return [self.constant(name, like), *(self.get_buffer(f"{name}_{i}") for i in range(1, 6))]
+    def _places(self, name: str) -> list[Tensor]:
+        return [self.get_buffer(f"{name}_{i}") for i in range(5)]
 
     def _describe(self, spaces: str, detail: str) -> str:
         parts = [
@@ -109,7 +108,8 @@ class StencilConv(DiscoLayer, ABC):
         stencil = build_stencil(self.grid, self.grid_out, basis, self.cutoff, moments, self.centre)
         self.degree, self.pattern = stencil.degree, stencil.pattern
         stencil, parity = with_parity(stencil, basis, self.cutoff)
-        self._register_stencil("stencil", stencil.tensors)
+        self.register_constant("stencil", stencil.values)
+        self._register_places("places", stencil.tensors)
         self._mixes_parity = parity is not None and not torch.equal(parity, torch.eye(basis.size, dtype=parity.dtype))
         if parity is not None and self._mixes_parity:
             self.register_constant("parity", parity)
@@ -128,7 +128,7 @@ class StencilConv(DiscoLayer, ABC):
                 f"reshape x."
             )
         bias = None if self.bias is None else self.bias.to(x.dtype)
-        stencil = self._stencil("stencil", x)
+        stencil = [self.constant("stencil", x), *self._places("places")]
         weight = self.weight.to(x.dtype)
         if self._mixes_parity:  # to the functions of the stencil, each even or odd in longitude
             weight = weight @ self.constant("parity", x).T

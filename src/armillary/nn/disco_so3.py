@@ -68,10 +68,10 @@ class _OrientedConv(DiscoLayer, ABC):
             grid, self.grid_out, basis, self.cutoff, moments, Centre.OUTPUT, self._angles, frequencies
         )
         for n in frequencies:
-            own = [stencils[angle, n] for angle in self._angles]
-            self.degree = own[0].degree
-            values = torch.stack([stencil.values for stencil in own])
-            self._register_stencil(f"stencils_{n}", (values, *own[0].tensors[1:]))
+            for g, angle in enumerate(self._angles):
+                self.register_constant(f"stencil_{n}_{g}", stencils[angle, n].values)
+            self._register_places(f"places_{n}", stencils[0.0, n].tensors)
+            self.degree = stencils[0.0, n].degree
         self.register_constant("low_pass", _low_pass(self.turns, space_out))
 
     @staticmethod
@@ -86,13 +86,10 @@ class _OrientedConv(DiscoLayer, ABC):
 
     def _respond(self, field: Tensor, mixings: list[Tensor], frequency: int) -> Tensor:
         """The contraction at each computed orientation with its own mixing weight, (turns, B, O, H, W)."""
-        values, *places = self._stencil(f"stencils_{frequency}", field)
-        nlon = self.grid_out.nlon
+        places, nlon = self._places(f"places_{frequency}"), self.grid_out.nlon
+        stencils = [[self.constant(f"stencil_{frequency}_{g}", field), *places] for g in range(self.turns)]
         return torch.stack(
-            [
-                disco(field, w, None, [v, *places], nlon, self.groups, False)
-                for w, v in zip(mixings, values, strict=True)
-            ]
+            [disco(field, w, None, s, nlon, self.groups, False) for w, s in zip(mixings, stencils, strict=True)]
         )
 
     def _project(self, responses: Tensor) -> Tensor:

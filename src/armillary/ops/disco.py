@@ -2,9 +2,9 @@
 
     y[b, o, j, q] = a[o] + Σ_{c, k} w[o, c, k] Σ_e ψ[e, k] x[b, c, ring_e, column_e + t·stride],     q = t·phases + r
 
-``ops.stencils`` says how a stencil is kept. The gradient of the input is the same operator with input
-and output swapped: a gather, without races. The gradient of the weight is the second operator; both are bilinear, and
-each other's derivatives, so gradients of every order exist.
+``ops.stencils`` says how a stencil is kept. The gradient of the input is the same operator with input and output
+swapped: a gather, without races. The gradient of the weight is the second operator; both are bilinear, and each other's
+derivatives, so gradients of every order exist.
 
 The functions named ``*_reference`` are plain torch, run a row at a time (the K-fold intermediate of the whole field
 never exists), and serve every device and dtype. On the CPU fields go to the compiled kernels of ``ops.disco_cpu``.

@@ -40,6 +40,7 @@ _FUNCTIONS_AT_ONCE = 12  # K is cut into blocks of at most so many
 _MIX_ROWS = 8 if REGISTERS == 32 else 4
 _TILES = (1, 2, 3, 4, 6, 8)  # sizes in vectors; more of them are more kernels to compile
 _WEIGHT_ROWS = 48  # of the responses that a gradient of the weight holds at once
+_SUMS_BYTES = 2**28  # that the threads may take for sums of their own
 _CONTRACT_SPEED, _SUM_SPEED = 0.7, 0.4  # of the two contractions, against mixing, per operation
 
 
@@ -288,7 +289,8 @@ def _grad_weight(
     chunks, mixes, parts = -(-inner // at_once), -(-outs // mix), -(-at_once * gather.rows // columns)
     cost = work.entries_by_latitude * (x.shape[1] / (_CONTRACT_SPEED * gather.entries.shape[1]))
     cost = cost + work.phases * inner * grad.shape[1]
-    runs = _runs(cost > -1, cost, torch.get_num_threads())
+    one = groups * chunks * mixes * parts * mix * columns * lanes(work.itemsize) * work.itemsize
+    runs = _runs(cost > -1, cost, min(torch.get_num_threads(), max(1, _SUMS_BYTES // one)))
     sums = field.new_zeros(len(runs), groups, chunks, mixes, parts, mix * columns, lanes(work.itemsize))
     size = work.itemsize
     micro = (contract(gather.values.shape[2], gather.evens, work.vectors, size), products(mix, columns, size))
