@@ -1,4 +1,4 @@
-"""The table of RESULTS.md from the record of ``speed.py --sizes``, with counted operations and the share of the roofline.
+"""The table of RESULTS.md from the record of ``speed.py --sizes``, with operations counted and shares of the roofline.
 
 python benchmarks/parts/sizes_table.py benchmarks/results/speed_sizes.json [--roofline GOPS]
 
