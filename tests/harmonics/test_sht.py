@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from armillary.harmonics import SHT, InverseSHT, sht
+from armillary.harmonics import SHT, InverseSHT
 from armillary.spaces import Equiangular, GaussLegendre, SphereGrid
 
 GRIDS = [
@@ -132,14 +132,12 @@ def test_gradients(grid: SphereGrid) -> None:
 
 
 @pytest.mark.parametrize("grid", [Equiangular(9), GaussLegendre(8, 11), Equiangular(7, poles=True)], ids=str)
-def test_without_a_table_the_same(grid: SphereGrid, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_table_the_same(grid: SphereGrid) -> None:
     x = torch.randn(2, *grid.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    pairs = [(SHT(grid), InverseSHT(grid))]
-    monkeypatch.setattr(sht, "TABLE_BYTES", 0)
-    pairs.append((SHT(grid), InverseSHT(grid)))
+    pairs = [(SHT(grid, table=table), InverseSHT(grid, table=table)) for table in (True, False)]
     assert "table" in repr(pairs[0][0])
-    assert "on the fly" in repr(pairs[1][0])
-    assert "on the fly" in repr(pairs[1][1])
+    assert "by recurrence" in repr(pairs[1][0])
+    assert "by recurrence" in repr(pairs[1][1])
     results = []
     for analysis, synthesis in pairs:
         field = x.clone().requires_grad_()

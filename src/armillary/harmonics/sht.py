@@ -15,10 +15,9 @@ from torch import Tensor
 
 from armillary.ops.constants import ConstantModule
 from armillary.ops.legendre import legendre
+from armillary.ops.legendre_blocks import legendre_tables, tabulates
 from armillary.ops.wigner import legendre_table
 from armillary.spaces import SphereGrid
-
-TABLE_BYTES = 2**30  # above this the Legendre functions are made anew at each call
 
 
 @lru_cache(maxsize=8)
@@ -58,12 +57,44 @@ def ring_integrals(rings: Tensor, even: Tensor, odd: Tensor, first_order: int) -
     return out
 
 
-class SHT(ConstantModule):
+@lru_cache(maxsize=4)
+def _tables(grid: SphereGrid, lmax: int) -> list[Tensor]:
+    return legendre_tables(_to_equator(grid), lmax)
+
+
+def _to_equator(grid: SphereGrid) -> Tensor:
+    return grid.colatitudes[: (grid.nlat + 1) // 2]
+
+
+class _LegendreStage(ConstantModule):
+    """What both transforms have: a grid, a band limit, and the Legendre functions as a table or by their recurrence."""
+
+    def __init__(self, grid: SphereGrid, lmax: int | None, table: bool | None) -> None:
+        super().__init__()
+        self.grid, self.lmax = grid, check_lmax(grid, lmax)
+        self.tabulated = tabulates(self.lmax, grid.nlat) if table is None else table
+        self.register_constant("to_equator", _to_equator(grid))
+        self._tables = len(_tables(grid, self.lmax)) if self.tabulated else 0
+        for i in range(self._tables):
+            self.register_constant(f"legendre_{i}", _tables(grid, self.lmax)[i])
+
+    def _legendre(self, x: Tensor, synthesis: bool) -> Tensor:
+        tables = [self.constant(f"legendre_{i}", x) for i in range(self._tables)]
+        return legendre(x, self.get_buffer("to_equator"), self.grid.nlat, self.lmax, synthesis, tables)
+
+    def extra_repr(self) -> str:
+        path = "table" if self.tabulated else "by recurrence"
+        return f"{self.grid}, lmax={self.lmax}, Legendre functions: {path}"
+
+
+class SHT(_LegendreStage):
     """Spherical harmonic transform of real fields: ``f_lm = ∫ f(ω) Y_lm(ω)* dω``.
 
     Shapes: ``(..., nlat, nlon)`` real → ``(..., lmax + 1, lmax + 1)`` complex, index (l, m ≥ 0).
     Exact for fields within the band limit of the grid (on equiangular grids the full band, not half of it), whatever
-    ``lmax`` is asked for. float32 and float64; batched and differentiable.
+    ``lmax`` is asked for. float32 and float64; batched and differentiable. ``table`` says whether the Legendre
+    functions are kept, (lmax + 1)² · nlat / 4 numbers, or made anew at each call; by default they are kept where they
+    fit the cache of a processor (``ops.legendre``), which ``repr`` shows. On a GPU ``table=True`` is faster.
 
     Raises: ValueError if the grid cannot hold ``lmax``, or if x does not lie on the grid.
     Source: Driscoll & Healy 1994 for the idea; exact ring inner products in ``ops.quadrature``; pinned by
@@ -72,57 +103,33 @@ class SHT(ConstantModule):
 
     even: Tensor
     odd: Tensor
-    colatitudes: Tensor
 
-    def __init__(self, grid: SphereGrid, lmax: int | None = None) -> None:
-        super().__init__()
-        self.grid, self.lmax = grid, check_lmax(grid, lmax)
-        self.tabulated = 8 * (self.lmax + 1) ** 2 * grid.nlat <= TABLE_BYTES
-        self.register_constant("even", grid.ring_inner_product(odd=False))
-        self.register_constant("odd", grid.ring_inner_product(odd=True))
-        self.register_constant("colatitudes", grid.colatitudes)
-        if self.tabulated:
-            self.register_constant("legendre", grid_legendre(grid, self.lmax))
+    def __init__(self, grid: SphereGrid, lmax: int | None = None, table: bool | None = None) -> None:
+        super().__init__(grid, lmax, table)
+        step = grid.longitude_step
+        self.register_constant("even", grid.ring_inner_product(odd=False) * step)
+        self.register_constant("odd", grid.ring_inner_product(odd=True) * step)
 
     def forward(self, x: Tensor) -> Tensor:
         self.grid.check_field(x, "this SHT")
         if x.is_complex():
             raise ValueError("x is complex, SHT wants a real field: transform x.real and x.imag.")
-        lead = x.shape[:-2]
         rings = torch.fft.rfft(x.reshape(-1, *self.grid.shape), dim=-1)[..., : self.lmax + 1]
-        rings = rings * self.grid.longitude_step
         weighted = ring_integrals(rings, self.constant("even", x), self.constant("odd", x), 0)
-        columns = torch.view_as_real(weighted.permute(2, 1, 0).contiguous()).flatten(-2)
-        if self.tabulated:
-            coefficients = torch.bmm(self.constant("legendre", x), columns)
-        else:
-            coefficients = legendre(columns, self.colatitudes, self.lmax, False)
-        coefficients = torch.view_as_complex(coefficients.unflatten(-1, (-1, 2)).contiguous())
-        return coefficients.permute(2, 1, 0).reshape(*lead, self.lmax + 1, self.lmax + 1)
-
-    def extra_repr(self) -> str:
-        path = "table" if self.tabulated else "on the fly"
-        return f"{self.grid}, lmax={self.lmax}, Legendre functions: {path}"
+        return self._legendre(weighted, False).reshape(*x.shape[:-2], self.lmax + 1, self.lmax + 1)
 
 
-class InverseSHT(ConstantModule):
+class InverseSHT(_LegendreStage):
     """Synthesis of a real field from its coefficients: ``f(ω) = Σ f_lm Y_lm(ω)``.
 
     Shapes: ``(..., lmax + 1, lmax + 1)`` complex, index (l, m ≥ 0) → ``(..., nlat, nlon)`` real. Entries with m > l
-    and the imaginary part of m = 0 do not enter.
+    and the imaginary part of m = 0 do not enter. ``table`` as for ``SHT``.
 
     Raises: ValueError if the grid cannot hold ``lmax``, or if the coefficients have another shape.
     """
 
-    colatitudes: Tensor
-
-    def __init__(self, grid: SphereGrid, lmax: int | None = None) -> None:
-        super().__init__()
-        self.grid, self.lmax = grid, check_lmax(grid, lmax)
-        self.tabulated = 8 * (self.lmax + 1) ** 2 * grid.nlat <= TABLE_BYTES
-        self.register_constant("colatitudes", grid.colatitudes)
-        if self.tabulated:
-            self.register_constant("legendre", grid_legendre(grid, self.lmax))
+    def __init__(self, grid: SphereGrid, lmax: int | None = None, table: bool | None = None) -> None:
+        super().__init__(grid, lmax, table)
 
     def forward(self, coefficients: Tensor) -> Tensor:
         size = self.lmax + 1
@@ -131,16 +138,6 @@ class InverseSHT(ConstantModule):
                 f"coefficients have shape {tuple(coefficients.shape)} and dtype {coefficients.dtype}, this InverseSHT "
                 f"wants complex (..., {size}, {size}): build it with the lmax of the SHT that made them."
             )
-        lead = coefficients.shape[:-2]
-        flat = coefficients.reshape(-1, size, size).permute(2, 1, 0).contiguous()
-        columns = torch.view_as_real(flat).flatten(-2)
-        if self.tabulated:
-            rings = torch.bmm(self.constant("legendre", columns).mT, columns)
-        else:
-            rings = legendre(columns, self.colatitudes, self.lmax, True)
-        rings = torch.view_as_complex(rings.unflatten(-1, (-1, 2)).contiguous()).permute(2, 1, 0)
-        return torch.fft.irfft(rings, n=self.grid.nlon, dim=-1, norm="forward").reshape(*lead, *self.grid.shape)
-
-    def extra_repr(self) -> str:
-        path = "table" if self.tabulated else "on the fly"
-        return f"{self.grid}, lmax={self.lmax}, Legendre functions: {path}"
+        rings = self._legendre(coefficients.reshape(-1, size, size), True)
+        field = torch.fft.irfft(rings, n=self.grid.nlon, dim=-1, norm="forward")
+        return field.reshape(*coefficients.shape[:-2], *self.grid.shape)
