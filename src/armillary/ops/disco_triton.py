@@ -109,17 +109,22 @@ def _launch(points: int, inner: int, outs: int, functions: int, itemsize: int, d
     the mixing product (up to 48 KB). Half of all that in float64. A product wants at least 16 terms.
     """
     budget = 4096 if itemsize <= 4 else 2048
-    point = _power(points, 16, 64)
-    function = _power(functions, 1, 32)
-    channel = _power(budget // (max(_ENTRIES, function) * point), 1, triton.next_power_of_2(inner))
-    if depthwise:
-        out = channel
-    else:
-        channel = max(channel, 16 // function)
-        out = _power(outs, 16, min(128, 2 * budget // max(point, function * channel)))
-    blocks = (triton.cdiv(n, block) for n, block in ((points, point), (inner, channel), (functions, function)))
+    function = _power(functions, 1 if depthwise else 2, 32)
+    least = 1 if depthwise else max(1, 16 // function)
+    point = _power(points, 16, min(64, budget // (_ENTRIES * least)))
+    most = max(least, triton.next_power_of_2(inner))
+    channel = _power(budget // (max(_ENTRIES, function) * point), least, most)
+    out = channel if depthwise else _power(outs, 16, min(128, 2 * budget // max(point, function * channel)))
     return _Launch(
-        point, channel, function, out, *blocks, out_blocks=triton.cdiv(outs, out), depthwise=depthwise
+        points=point,
+        channels=channel,
+        functions=function,
+        outs=out,
+        tiles=triton.cdiv(points, point),
+        channel_blocks=triton.cdiv(inner, channel),
+        function_blocks=triton.cdiv(functions, function),
+        out_blocks=triton.cdiv(outs, out),
+        depthwise=depthwise,
     )
 
 

@@ -10,7 +10,7 @@ and, since (k, (c, p)) and ((k, c), p) are the same order in memory, z is at onc
 
 Count for one tile, E entries and all C channels: ``2·E·K·C·P`` operations to contract and ``2·K·C·O·P`` to mix;
 ``E·C·P`` numbers gathered (a ring is shared by many tiles and comes from cache), ``O·K·C`` weights from cache, ``O·P``
-numbers written. A gathered number serves K functions only, so the gather, not the products, bounds a wide neighbourhood.
+numbers written. A gathered number serves K functions only: the gather, not the products, bounds a wide neighbourhood.
 
 Legend of the blocks: POINTS, ENTRIES, CHANNELS, FUNCTIONS, OUTS; all are powers of two, and what is beyond the end is
 read as zero. Offsets within one channel fit 32 bits; those between channels and samples are 64 bits wide.
@@ -23,14 +23,14 @@ import triton.language as tl
 
 
 @triton.jit
-def _outputs(tile, points, repeats, POINTS: tl.constexpr):
+def _outputs(tile, points, repeats, POINTS: tl.constexpr):  # type: ignore[no-untyped-def]
     """The sample and the longitude step of each point of a tile, and whether there is such a point."""
     point = tile * POINTS + tl.arange(0, POINTS)
     return (point // repeats).to(tl.int64), point % repeats, point < points
 
 
 @triton.jit
-def _responses(
+def _responses(  # type: ignore[no-untyped-def]
     x,  # the first channel of the group in the first sample
     values,  # (K, entries)
     rings,  # (entries,): where the ring of an entry begins in a channel
@@ -69,9 +69,7 @@ def _responses(
     for begin in range(first, last, ENTRIES):
         entry = begin + tl.arange(0, ENTRIES)
         there = entry < last
-        psi = tl.load(
-            own_values[:, None] + entry[None, :], mask=(k < functions)[:, None] & there[None, :], other=0.0
-        )
+        psi = tl.load(own_values[:, None] + entry[None, :], mask=(k < functions)[:, None] & there[None, :], other=0.0)
         column = tl.load(columns + entry, mask=there, other=0)[:, None] + step[None, :]
         column = tl.where(column >= nlon, column - nlon, column)
         place = tl.load(rings + entry, mask=there, other=0)[:, None] + column
@@ -81,7 +79,7 @@ def _responses(
 
 
 @triton.jit
-def contract_and_mix(
+def contract_and_mix(  # type: ignore[no-untyped-def]
     x,  # (B, C, nlat, nlon)
     weight,  # (O, K, C/G)
     bias,  # (O,) or None
@@ -185,7 +183,7 @@ def contract_and_mix(
 
 
 @triton.jit
-def weight_sums(
+def weight_sums(  # type: ignore[no-untyped-def]
     x,  # (B, C, nlat, nlon)
     grad,  # (B, O, nlat_out, nlon_out)
     sums,  # (chunks, O, K, C/G)
