@@ -153,12 +153,16 @@ def test_a_stencil_without_entries_and_an_empty_batch() -> None:
 
 
 def test_numbers_that_are_not_read_do_not_matter() -> None:
-    """Beyond the end of a channel, a sample or a row there may be anything: a product with zero would keep it."""
+    """Beyond the end of a channel, a sample or a row there may be anything: a product with zero would keep a nan."""
     x, weight, bias, stencil, nlon_out, groups, _ = moved(problem(SHAPES[1]))
     y = _disco_cuda(x, weight, bias, stencil, nlon_out, groups, False)
     guarded = x.new_full((4, *x.shape[1:]), float("nan"))
     guarded[1:3] = x
     assert torch.equal(_disco_cuda(guarded[1:3], weight, bias, stencil, nlon_out, groups, False), y)
+    x[0, 0, 0] = float("nan")
+    holes = _disco_cuda(x, weight, bias, stencil, nlon_out, groups, False).isnan()
+    assert torch.equal(holes, disco_reference(x, weight, bias, stencil, nlon_out, groups, False).isnan())
+    assert 0 < holes.sum() < holes.numel()
 
 
 def test_a_change_of_the_stencil_is_seen() -> None:
