@@ -7,14 +7,17 @@ swapped: a gather, without races. The gradient of the weight is the second opera
 derivatives, so gradients of every order exist.
 
 The functions named ``*_reference`` are plain torch, run a row at a time (the K-fold intermediate of the whole field
-never exists), and serve every device and dtype. On the CPU fields go to the compiled kernels of ``ops.disco_cpu``.
+never exists), and serve every device and dtype. On the CPU fields go to the compiled kernels of ``ops.disco_cpu``, on a
+GPU to those of ``ops.disco_triton``.
 
 Shape legend: B batch, C input channels, O output channels, G groups, K basis functions, E entries of a row, T repeats.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import pairwise
 
 import torch
@@ -108,6 +111,50 @@ def _(x: Tensor, grad: Tensor, stencil: Sequence[Tensor], n_functions: int, grou
     from armillary.ops.disco_cpu import disco_grad_weight_cpu
 
     return disco_grad_weight_cpu(x, grad, stencil, n_functions, groups)
+
+
+@cache
+def _triton_found() -> bool:
+    """Whether the kernels for a GPU can be made; if not, say so once."""
+    try:
+        import triton  # noqa: F401
+    except ImportError as error:
+        warnings.warn(
+            f"triton cannot be imported ({error}), so DISCO layers on a GPU run in plain torch, one row of the stencil "
+            "at a time, which is slow. Wanted: the compiled kernels of armillary.ops.disco_triton. Fix: pip install "
+            "triton",
+            stacklevel=2,
+        )
+        return False
+    return True
+
+
+@disco.register_kernel("cuda")
+def _disco_cuda(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stencil: Sequence[Tensor],
+    nlon_out: int,
+    groups: int,
+    adjoint: bool,
+) -> Tensor:
+    if x.numel() == 0 or weight.numel() == 0 or not _triton_found():
+        return disco_reference(x, weight, bias, stencil, nlon_out, groups, adjoint)
+    from armillary.ops.disco_triton import disco_triton  # triton is imported at first use
+
+    return disco_triton(x, weight, bias, stencil, nlon_out, groups, adjoint)
+
+
+@disco_grad_weight.register_kernel("cuda")
+def _disco_grad_weight_cuda(
+    x: Tensor, grad: Tensor, stencil: Sequence[Tensor], n_functions: int, groups: int
+) -> Tensor:
+    if x.numel() == 0 or grad.numel() == 0 or not _triton_found():
+        return disco_grad_weight_reference(x, grad, stencil, n_functions, groups)
+    from armillary.ops.disco_triton import disco_grad_weight_triton
+
+    return disco_grad_weight_triton(x, grad, stencil, n_functions, groups)
 
 
 @disco.register_fake
