@@ -79,7 +79,7 @@ class _LegendreStage(ConstantModule):
             self.register_constant(f"legendre_{i}", _tables(grid, self.lmax)[i])
 
     def _legendre(self, x: Tensor, synthesis: bool) -> Tensor:
-        tables = [self.constant(f"legendre_{i}", x) for i in range(self._tables)]
+        tables = [self.constant(f"legendre_{i}", x.real) for i in range(self._tables)]
         return legendre(x, self.get_buffer("to_equator"), self.grid.nlat, self.lmax, synthesis, tables)
 
     def extra_repr(self) -> str:

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from armillary.harmonics.zonal import PathCosts, ZonalProduct
 from armillary.nn.stencil import Centre, build_stencil, with_parity
 from armillary.ops.constants import ConstantModule
 from armillary.ops.disco import disco
@@ -102,15 +103,38 @@ class StencilConv(DiscoLayer, ABC):
         groups: int = 1,
         bias: bool = True,
         moments: int | None = 4,
+        harmonic: bool | None = None,
     ) -> None:
         basis = PiecewiseLinear(3) if basis is None else basis
         super().__init__(in_channels, out_channels, grid, grid_out, basis, cutoff, groups, bias, moments, (basis.size,))
-        stencil = build_stencil(self.grid, self.grid_out, basis, self.cutoff, moments, self.centre)
+        self._costs = PathCosts.of(self.grid, self.grid_out, self.cutoff, in_channels, out_channels, basis.size)
+        self.harmonic: ZonalProduct | None = None
+        self._mixes_parity = False
+        if self._goes_by_harmonics(moments, harmonic):
+            self.harmonic = ZonalProduct(self.grid, self.grid_out, basis, self.cutoff)
+            self.degree = self.harmonic.lmax
+        else:
+            self._build_stencil(moments)
+
+    def _goes_by_harmonics(self, moments: int | None, wanted: bool | None) -> bool:
+        """The path to take; by the cost model where it is open and may be either."""
+        open_to_both = self.basis.axisymmetric and moments is not None
+        if wanted and not open_to_both:
+            raise ValueError(
+                f"got harmonic=True with basis = {self.basis} and moments = {moments}, wanted an axisymmetric basis "
+                f"and moments that are matched: a directional filter or one that is only sampled has a stencil alone."
+            )
+        return (self._costs.harmonic < self._costs.stencil and open_to_both) if wanted is None else wanted
+
+    def _build_stencil(self, moments: int | None) -> None:
+        stencil = build_stencil(self.grid, self.grid_out, self.basis, self.cutoff, moments, self.centre)
         self.degree, self.pattern = stencil.degree, stencil.pattern
-        stencil, parity = with_parity(stencil, basis, self.cutoff)
+        stencil, parity = with_parity(stencil, self.basis, self.cutoff)
         self.register_constant("stencil", stencil.values)
         self._register_places("places", stencil.tensors)
-        self._mixes_parity = parity is not None and not torch.equal(parity, torch.eye(basis.size, dtype=parity.dtype))
+        self._mixes_parity = parity is not None and not torch.equal(
+            parity, torch.eye(self.basis.size, dtype=parity.dtype)
+        )
         if parity is not None and self._mixes_parity:
             self.register_constant("parity", parity)
 
@@ -128,20 +152,28 @@ class StencilConv(DiscoLayer, ABC):
                 f"reshape x."
             )
         bias = None if self.bias is None else self.bias.to(x.dtype)
-        stencil = [self.constant("stencil", x), *self._places("places")]
         weight = self.weight.to(x.dtype)
+        if self.harmonic is not None:
+            return self.harmonic(x, weight, bias, self.groups)
+        stencil = [self.constant("stencil", x), *self._places("places")]
         if self._mixes_parity:  # to the functions of the stencil, each even or odd in longitude
             weight = weight @ self.constant("parity", x).T
         return disco(x, weight, bias, stencil, self.grid_out.nlon, self.groups, False)
 
     def extra_repr(self) -> str:
-        phases, stride = self.pattern.n_phases, self.pattern.stride
         return self._describe(
-            f"{self.grid}" if self.grid_out == self.grid else f"{self.grid} → {self.grid_out}",
-            f"longitude stride {stride}"
-            if phases == 1
-            else f"longitudes by the general path: {phases} phases, stride {stride}",
+            f"{self.grid}" if self.grid_out == self.grid else f"{self.grid} → {self.grid_out}", self._path()
         )
+
+    def _path(self) -> str:
+        costs = self._costs
+        if self.harmonic is not None:
+            times = f"{costs.stencil / costs.harmonic:.2g}"
+            return f"by harmonics to degree {self.harmonic.lmax} (a stencil: about {times} × the time)"
+        phases, stride = self.pattern.n_phases, self.pattern.stride
+        if phases > 1:
+            return f"longitudes by the general path: {phases} phases, stride {stride}"
+        return f"longitude stride {stride}"
 
 
 class DiscoConv(StencilConv):
@@ -155,15 +187,18 @@ class DiscoConv(StencilConv):
     longitudes is not an integer a general path is taken, and ``repr`` says so. ``basis`` (default
     ``PiecewiseLinear(3)``) spans the filters, each normalised to ``∫ |ψ_k| dω = 1``; ``cutoff`` is in radians (default:
     three rings of the input grid); ``moments`` is the highest degree to match (the neighbours may support less: see
-    ``degree`` and ``repr``), None to sample the filter only. State dict: ``weight`` (out, in/groups, K) and ``bias``
+    ``degree`` and ``repr``), None to sample the filter only. Wide axisymmetric filters, from a dozen rings or so, are
+    cheaper as products of harmonic coefficients (``harmonics.zonal``): that path is taken where a cost model says so, or as
+    ``harmonic`` says, and ``repr`` tells. It is the same convolution, exact up to the band limit of the
+    grids, ``degree``; what lies above it is removed. State dict, of either: ``weight`` (out, in/groups, K) and ``bias``
     (out,).
 
     Symmetry: with an axisymmetric basis, SO(3)-equivariant up to the discretisation error, which falls with order ≥
     4 in the resolution for a fixed field and a cutoff of a fixed number of rings; with a directional basis only
     asymptotically, as the cutoff shrinks.
 
-    Raises: ValueError for channels that groups do not divide, a cutoff that holds no neighbour or reaches π, or an
-    input off the grid.
+    Raises: ValueError for channels that groups do not divide, a cutoff that holds no neighbour or reaches π,
+    ``harmonic=True`` for a directional basis or without moments, or an input off the grid.
     Source: Ocampo, Price & McEwen 2023 (arXiv 2209.13603), eq. 7–10; moment matching is ours. Pinned by
     ``tests/nn/test_disco.py``.
     """

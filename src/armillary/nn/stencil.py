@@ -77,7 +77,7 @@ def build_stencils(
         for cap in caps:
             cap.factor(cutoff, max_degree)
         degree = next(d for d in range(max_degree, -1, -1) if all(cap.supports(d) for cap in caps))
-    norms = _norms(basis, cutoff)
+    norms = basis.norms(cutoff)
     moments = partial(_moments, basis, cutoff, centre, degree=degree + EXTRA_DEGREES)
     targets_move = centre is Centre.INPUT and not basis.axisymmetric
     parts: dict[tuple[float, int], list[Tensor]] = {key: [] for key in product(turns, spins)}
@@ -121,7 +121,7 @@ def with_parity(stencil: Stencil, basis: FilterBasis, cutoff: float) -> tuple[St
     values, entries, starts = stencil.tensors[:3]
     pattern = stencil.pattern
     r, azimuth, _ = basis.nodes(cutoff)
-    norms = _norms(basis, cutoff)[:, None]
+    norms = basis.norms(cutoff)[:, None]
     functions, mirrored = basis.evaluate(r, azimuth) / norms, basis.evaluate(r, -azimuth) / norms
     reflection = torch.linalg.lstsq(functions.T, mirrored.T).solution.T
     closed = torch.allclose(reflection @ functions, mirrored, rtol=0, atol=1e-10 * float(functions.abs().max()))
@@ -191,12 +191,6 @@ class _Cap:
             return values.clone()
         angle = spin * self.transport[:, None]
         return torch.cat([values * torch.cos(angle), values * torch.sin(angle)], dim=1)
-
-
-def _norms(basis: FilterBasis, cutoff: float) -> Tensor:
-    """∫ |ψ_k| dω over the cap, (K,)."""
-    r, azimuth, weight = basis.nodes(cutoff)
-    return basis.evaluate(r, azimuth).abs() @ weight
 
 
 @lru_cache(maxsize=4096)

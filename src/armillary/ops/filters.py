@@ -58,18 +58,24 @@ class FilterBasis(ABC):
 
         Gauss–Legendre between the breaks in radius, and in azimuth likewise or by the trapezoidal rule where smooth.
         """
-        r, wr = _piecewise_gauss((0.0, *self.radial_breaks, 1.0), _RADIAL_NODES)
+        r, wr = piecewise_gauss((0.0, *self.radial_breaks, 1.0), _RADIAL_NODES)
         if self.azimuthal_breaks:
             breaks = sorted(self.azimuthal_breaks)
-            phi, wphi = _piecewise_gauss((*breaks, breaks[0] + 2 * math.pi), _RADIAL_NODES)
+            phi, wphi = piecewise_gauss((*breaks, breaks[0] + 2 * math.pi), _RADIAL_NODES)
         else:
             phi = torch.arange(_AZIMUTHAL_NODES, dtype=torch.float64) * (2 * math.pi / _AZIMUTHAL_NODES)
             wphi = torch.full_like(phi, 2 * math.pi / _AZIMUTHAL_NODES)
         weight = (wr * cutoff * torch.sin(r * cutoff))[:, None] * wphi
         return r[:, None].expand_as(weight).flatten(), phi.expand_as(weight).flatten(), weight.flatten()
 
+    def norms(self, cutoff: float) -> Tensor:
+        """∫ |ψ_k| dω over the cap, (K,) float64."""
+        r, azimuth, weight = self.nodes(cutoff)
+        return self.evaluate(r, azimuth).abs() @ weight
 
-def _piecewise_gauss(breaks: tuple[float, ...], count: int) -> tuple[Tensor, Tensor]:
+
+def piecewise_gauss(breaks: tuple[float, ...], count: int) -> tuple[Tensor, Tensor]:
+    """Nodes and weights of the Gauss–Legendre rule with ``count`` nodes on each interval between ascending breaks."""
     x, w = (torch.from_numpy(v) for v in np.polynomial.legendre.leggauss(count))
     edges = torch.tensor(breaks, dtype=torch.float64)
     half = (edges[1:] - edges[:-1]) / 2

@@ -71,7 +71,7 @@ def neighbourhoods(grid_in: SphereGrid, grid_out: SphereGrid, cutoff: float) -> 
         if len(rings) == 0:
             rings = (theta_in - theta).abs().argmin().reshape(1)
         ring_theta = theta_in[rings]
-        half = _half_width(theta, ring_theta, reach)
+        half = float(_half_widths(theta, ring_theta, reach).max())
         if 2 * half + float(phases[-1]) >= 2 * math.pi - 2 * step_in:
             first, width = 0, grid_in.nlon
         else:
@@ -91,13 +91,20 @@ def neighbourhoods(grid_in: SphereGrid, grid_out: SphereGrid, cutoff: float) -> 
         )
 
 
-def _half_width(theta: Tensor, ring_theta: Tensor, reach: float) -> float:
-    """The largest |Δφ| at which a ring meets the cap; π where a ring lies wholly inside."""
+def count_neighbours(grid_in: SphereGrid, grid_out: SphereGrid, cutoff: float) -> float:
+    """About how many pairs of an output point and an input point lie within the cutoff of each other."""
+    arcs = _half_widths(grid_out.colatitudes[:, None], grid_in.colatitudes, cutoff)
+    return float(arcs.sum()) / math.pi * grid_in.nlon * grid_out.nlon
+
+
+def _half_widths(theta: Tensor, ring_theta: Tensor, reach: float) -> Tensor:
+    """|Δφ| up to which a ring lies within the cap; 0 where they do not meet, π where the ring lies wholly inside."""
     product = torch.sin(theta) * torch.sin(ring_theta)
     gap = math.cos(reach) - torch.cos(theta) * torch.cos(ring_theta)
-    covered = (theta + ring_theta <= reach) | (2 * math.pi - theta - ring_theta <= reach) | (product < 1e-14)
+    covered = (theta + ring_theta <= reach) | (2 * math.pi - theta - ring_theta <= reach)
+    covered |= (product < 1e-14) & ((theta - ring_theta).abs() <= reach)
     half = torch.acos((gap / product.clamp(min=1e-14)).clamp(-1, 1))
-    return float(torch.where(covered, math.pi, half).max())
+    return torch.where(covered, math.pi, half)
 
 
 def relative_position(theta_out: Tensor, theta_in: Tensor, delta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
