@@ -16,6 +16,7 @@ from torch import Tensor
 from armillary.ops.constants import ConstantModule
 from armillary.ops.legendre import legendre
 from armillary.ops.legendre_blocks import legendre_tables, tabulates
+from armillary.ops.precision import without_autocast
 from armillary.ops.wigner import legendre_table
 from armillary.spaces import SphereGrid
 
@@ -92,9 +93,10 @@ class SHT(_LegendreStage):
 
     Shapes: ``(..., nlat, nlon)`` real → ``(..., lmax + 1, lmax + 1)`` complex, index (l, m ≥ 0).
     Exact for fields within the band limit of the grid (on equiangular grids the full band, not half of it), whatever
-    ``lmax`` is asked for. float32 and float64; batched and differentiable. ``table`` says whether the Legendre
-    functions are kept, (lmax + 1)² · nlat / 4 numbers, or made anew at each call; by default they are kept where they
-    fit the cache of a processor (``ops.legendre``), which ``repr`` shows. On a GPU ``table=True`` is faster.
+    ``lmax`` is asked for. float32 and float64 (half precision gives complex64); batched and differentiable. ``table``
+    says whether the Legendre functions are kept, (lmax + 1)² · nlat / 4 numbers, or made anew at each call; by default
+    they are kept where they fit the cache of a processor (``ops.legendre_blocks``), which ``repr`` shows. On a GPU
+    ``table=True`` is faster.
 
     Raises: ValueError if the grid cannot hold ``lmax``, or if x does not lie on the grid.
     Source: Driscoll & Healy 1994 for the idea; exact ring inner products in ``ops.quadrature``; pinned by
@@ -114,8 +116,10 @@ class SHT(_LegendreStage):
         self.grid.check_field(x, "this SHT")
         if x.is_complex():
             raise ValueError("x is complex, SHT wants a real field: transform x.real and x.imag.")
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
         rings = torch.fft.rfft(x.reshape(-1, *self.grid.shape), dim=-1)[..., : self.lmax + 1]
-        weighted = ring_integrals(rings, self.constant("even", x), self.constant("odd", x), 0)
+        with without_autocast(x):
+            weighted = ring_integrals(rings, self.constant("even", x), self.constant("odd", x), 0)
         return self._legendre(weighted, False).reshape(*x.shape[:-2], self.lmax + 1, self.lmax + 1)
 
 

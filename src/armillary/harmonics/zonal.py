@@ -14,6 +14,7 @@ from torch import Tensor
 from armillary.harmonics.sht import SHT, InverseSHT
 from armillary.ops.constants import ConstantModule
 from armillary.ops.filters import FilterBasis, piecewise_gauss
+from armillary.ops.precision import without_autocast
 from armillary.ops.wigner import legendre_table
 from armillary.spaces import SphereGrid
 from armillary.spaces.neighbours import count_neighbours
@@ -81,10 +82,11 @@ class ZonalProduct(ConstantModule):
         dtype = torch.promote_types(x.dtype, torch.float32)
         coefficients = torch.view_as_real(self.analysis(x.to(dtype)))  # (B, C, L, M, 2)
         batch, _, size, orders, _ = coefficients.shape
-        filters = weight.to(dtype) @ self.constant("spectrum", coefficients)  # (O, C/G, L)
-        filters = filters.unflatten(0, (groups, -1)).permute(3, 0, 1, 2).flatten(0, 1)  # (L·G, O/G, C/G)
-        columns = coefficients.unflatten(1, (groups, -1)).permute(3, 1, 2, 0, 4, 5)  # (L, G, C/G, B, M, 2)
-        mixed = torch.bmm(filters, columns.flatten(3).flatten(0, 1))  # (L·G, O/G, B·M·2)
+        with without_autocast(x):
+            filters = weight.to(dtype) @ self.constant("spectrum", coefficients)  # (O, C/G, L)
+            filters = filters.unflatten(0, (groups, -1)).permute(3, 0, 1, 2).flatten(0, 1)  # (L·G, O/G, C/G)
+            columns = coefficients.unflatten(1, (groups, -1)).permute(3, 1, 2, 0, 4, 5)  # (L, G, C/G, B, M, 2)
+            mixed = torch.bmm(filters, columns.flatten(3).flatten(0, 1))  # (L·G, O/G, B·M·2)
         mixed = mixed.reshape(size, -1, batch, orders, 2).permute(2, 1, 0, 3, 4)
         y = self.synthesis(torch.view_as_complex(mixed.contiguous()))
         if bias is not None:

@@ -16,6 +16,7 @@ from armillary.nn.stencil import Centre, build_stencil, with_parity
 from armillary.ops.constants import ConstantModule
 from armillary.ops.disco import disco
 from armillary.ops.filters import FilterBasis, PiecewiseLinear
+from armillary.ops.precision import as_autocast
 from armillary.spaces import SphereGrid
 
 DEFAULT_RINGS = 3.0
@@ -151,6 +152,7 @@ class StencilConv(DiscoLayer, ABC):
                 f"{self.grid.nlat}, {self.grid.nlon}): pass in_channels={x.shape[1] if x.ndim == 4 else '…'} or "
                 f"reshape x."
             )
+        x = as_autocast(x)
         bias = None if self.bias is None else self.bias.to(x.dtype)
         weight = self.weight.to(x.dtype)
         if self.harmonic is not None:
@@ -187,11 +189,12 @@ class DiscoConv(StencilConv):
     longitudes is not an integer a general path is taken, and ``repr`` says so. ``basis`` (default
     ``PiecewiseLinear(3)``) spans the filters, each normalised to ``∫ |ψ_k| dω = 1``; ``cutoff`` is in radians (default:
     three rings of the input grid); ``moments`` is the highest degree to match (the neighbours may support less: see
-    ``degree`` and ``repr``), None to sample the filter only. Wide axisymmetric filters, from a dozen rings or so, are
-    cheaper as products of harmonic coefficients (``harmonics.zonal``): that path is taken where a cost model says so, or as
-    ``harmonic`` says, and ``repr`` tells. It is the same convolution, exact up to the band limit of the
-    grids, ``degree``; what lies above it is removed. State dict, of either: ``weight`` (out, in/groups, K) and ``bias``
+    ``degree`` and ``repr``), None to sample the filter only. State dict: ``weight`` (out, in/groups, K) and ``bias``
     (out,).
+
+    Wide axisymmetric filters, from a dozen rings or so, are cheaper as products of harmonic coefficients
+    (``harmonics.zonal``): that path is taken where a cost model says so, or as ``harmonic`` says, and ``repr`` tells. It
+    is the same convolution, exact up to the band limit of the grids, ``degree``; what lies above it is removed.
 
     Symmetry: with an axisymmetric basis, SO(3)-equivariant up to the discretisation error, which falls with order ≥
     4 in the resolution for a fixed field and a cutoff of a fixed number of rings; with a directional basis only

@@ -21,6 +21,7 @@ from armillary.nn.disco import DiscoLayer
 from armillary.nn.stencil import Centre, build_stencils
 from armillary.ops.disco import disco
 from armillary.ops.filters import FilterBasis, FourierAzimuth
+from armillary.ops.precision import as_autocast
 from armillary.spaces import OrientedGrid, SphereGrid
 
 
@@ -139,6 +140,7 @@ class DiscoLift(_OrientedConv):
             raise ValueError(
                 f"x has shape {tuple(x.shape)}, DiscoLift was built for (batch, {self.in_channels}, nlat, nlon)."
             )
+        x = as_autocast(x)
         return self._project(self._respond(x, [self.weight.to(x.dtype)] * self.turns, 0))
 
 
@@ -173,6 +175,7 @@ class DiscoSO3Conv(_OrientedConv):
                 f"x has shape {tuple(x.shape)}, DiscoSO3Conv was built for (batch, {self.in_channels}, orientations, "
                 f"nlat, nlon): lift a field on the sphere with DiscoLift first."
             )
+        x = as_autocast(x)
         weight = self.weight.to(x.dtype)
         responses = self._respond(x.mean(2), [weight[..., 0]] * self.turns, 0)
         for n in range(1, self.space_out.nmax + 1):
