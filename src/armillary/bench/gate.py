@@ -138,17 +138,27 @@ def read_record(path: Path) -> dict[str, Any]:
     fix = f"write one with armillary bench gate {path} --record"
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        for name, ratios in found["ratios"].items():
-            if name not in CASES:
-                raise ValueError(f"got the case {name!r} in {path}, wanted one of {list(CASES)}: {fix}.")
-            {key: float(value) for key, value in ratios.items()}
-        if not float(found["margin"]) > 1 or int(found["threads"]) < 1 or not isinstance(found["machine"], dict):
-            raise KeyError("margin > 1, threads >= 1, machine")
+        fault = _fault(found)
     except OSError as error:
-        raise ValueError(f"got {path} ({error.strerror}), wanted a record of the gate: {fix}.") from error
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
-        raise ValueError(f"got {path} without {error}, wanted a record of the gate: {fix}.") from error
+        fault = error.strerror or str(error)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:  # not JSON, or of another shape
+        fault = repr(error)
+    if fault:
+        raise ValueError(f"got {path} ({fault}), wanted a record of the gate: {fix}.")
     return found
+
+
+def _fault(found: Any) -> str:
+    """What is wrong with a record, or nothing. Raises: what reading something of another shape raises."""
+    for name, ratios in found["ratios"].items():
+        if name not in CASES:
+            return f"it has a case {name!r}"
+        for key, ratio in ratios.items():
+            if key not in (PRODUCT, CONV2D) or not ratio > 0:
+                return f"it has a ratio {ratio!r} to {key!r}"
+    if not found["ratios"] or not found["margin"] > 1 or found["threads"] < 1 or not found["machine"].keys():
+        return "it wants ratios, margin > 1, threads >= 1 and machine"
+    return ""
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ def sizes_table(entries: Sequence[Entry]) -> str:
 def sht_table(entries: Sequence[Entry]) -> str:
     """Times without gradient, and forward and backward with it; memory during the passes and for the module."""
     columns = ["transform", "rings", "batch × channels", "implementation", "no gradient, ms", "forward, ms"]
-    columns += ["backward, ms", "peak, MB", "resident once built, MB", "of it the module, MB"]
+    columns += ["backward, ms", "peak, MB", "resident once built, MB", "grown by building, MB"]
     rows = []
     for case, results in entries:
         for name, result in results.items():

@@ -5,7 +5,7 @@
 The question's JSON is ``{"dtype", "threads", "layers": [...]}``; each layer is the dictionary that ``describe_layer``
 of ``peer_cases`` makes. ``x``, ``weight`` and (if gradients are wanted) ``grad`` name its arrays. The answer holds
 arrays ``y<i>``, and ``gx<i>``, ``gw<i>``; its JSON lists the cutoff and number of stencil entries of every layer.
-``timer.py`` takes its builders from here. Imports torch and numpy, and of armillary nothing.
+``timer.py`` takes its builders from here. Imports nothing of armillary.
 """
 
 from __future__ import annotations
@@ -17,12 +17,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch_harmonics import (
+    DiscreteContinuousConvS2,
+    DiscreteContinuousConvTransposeS2,
+    InverseRealSHT,
+    RealSHT,
+)
 
 
 def build(layer: dict[str, Any]) -> torch.nn.Module:
     """The torch-harmonics layer of a description, without bias."""
-    from torch_harmonics import DiscreteContinuousConvS2, DiscreteContinuousConvTransposeS2
-
     kind = DiscreteContinuousConvTransposeS2 if layer["transposed"] else DiscreteContinuousConvS2
     options = {} if layer["transposed"] else {"fused": layer["fused"]}
     return kind(
@@ -43,8 +47,6 @@ def build(layer: dict[str, Any]) -> torch.nn.Module:
 
 def build_sht(layer: dict[str, Any]) -> torch.nn.Module:
     """A transform of torch-harmonics of degrees 0..nlat - 1 on Gauss–Legendre rings."""
-    from torch_harmonics import InverseRealSHT, RealSHT
-
     nlat = layer["nlat"]
     kind = InverseRealSHT if layer["inverse"] else RealSHT
     return kind(nlat, 2 * nlat, lmax=nlat, mmax=nlat, grid="legendre-gauss")
