@@ -43,10 +43,15 @@ class DiscoCase:
         return hats(self.n_radial, self.n_azimuthal)
 
     @property
+    def kind(self) -> str:
+        """Plain, strided or transposed."""
+        return "transposed" if self.transposed else "strided" if self.nlat_out < self.nlat else "plain"
+
+    @property
     def name(self) -> str:
         """The kind of layer, and its functions if they have a direction."""
-        kind = "transposed" if self.transposed else "strided" if self.nlat_out < self.nlat else "plain"
-        return kind if self.n_azimuthal == 1 else f"{kind}, directional ({self.hats.basis.size} functions)"
+        directional = f"{self.kind}, directional ({self.hats.basis.size} functions)"
+        return self.kind if self.n_azimuthal == 1 else directional
 
     @property
     def shapes(self) -> str:
@@ -124,6 +129,11 @@ class PlanarCase:
 
     disco: DiscoCase
     size: int
+
+    @property
+    def reach(self) -> str:
+        """The cutoff of the layer, in words."""
+        return "one ring" if self.disco.one_ring else "3 rings"
 
     def jobs(self) -> dict[str, Job]:
         """armillary and the two conv2d; the peer has its own suites."""

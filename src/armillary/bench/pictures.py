@@ -32,16 +32,17 @@ def draw_ratios(entries: Sequence[Entry], part: str, what: str) -> bytes:
     panel = figure.subplots()
     seen: set[str] = set()
     for row, (_, results) in enumerate(entries):
-        for name, result in results.items():
-            if part not in result or "ours_over_this" not in result[part] or name == OURS:
-                continue
+        others = [n for n, result in results.items() if n != OURS and "ours_over_this" in result.get(part, {})]
+        for i, name in enumerate(others):
+            result = results[name]
             marker, colour = _style(name)
             middle = 1 / result[part]["ours_over_this"]
             low, high = (1 / ratio for ratio in reversed(result[part]["quartiles"]))
             label = None if (kind := _kind(name)) in seen else kind
             seen.add(kind)
             bars = [[max(middle - low, 0)], [max(high - middle, 0)]]
-            panel.errorbar(middle, row, xerr=bars, fmt=marker, color=colour, label=label, markersize=6, capsize=2)
+            height = row + 0.24 * (i - (len(others) - 1) / 2)  # side by side, so that none hides another
+            panel.errorbar(middle, height, xerr=bars, fmt=marker, color=colour, label=label, markersize=5, capsize=2)
     panel.axvline(1, color="black", linewidth=1.5, label=OURS)
     panel.set_yticks(range(len(entries)), [title(case) for case, _ in entries], fontsize=8)
     panel.set_ylim(len(entries) - 0.5, -0.5)
@@ -50,7 +51,7 @@ def draw_ratios(entries: Sequence[Entry], part: str, what: str) -> bytes:
     ticks = [t for t in (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50) if low <= t <= high]
     panel.set_xticks(ticks, [f"{t:g}" for t in ticks])
     panel.set_xticks([], minor=True)
-    panel.set_xlabel(f"time over armillary's, {what}; right of the line: armillary is faster")
+    panel.set_xlabel(f"time over armillary's, {what}\n(right of the line armillary is faster)")
     panel.grid(alpha=0.3)
     figure.legend(loc="outside upper center", ncols=4, fontsize=8)
     return _bytes(figure)

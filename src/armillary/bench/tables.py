@@ -76,8 +76,7 @@ def conv2d_table(entries: Sequence[Entry]) -> str:
     """Times and ratios of DISCO and planar layers."""
 
     def cells(case: PlanarCase) -> list[str]:
-        reach = "one ring" if case.disco.one_ring else "3 rings"
-        return [case.disco.shapes, str(case.disco.channels), reach, str(case.disco.hats.basis.size)]
+        return [case.disco.shapes, str(case.disco.channels), case.reach, str(case.disco.hats.basis.size)]
 
     return _times(entries, ["grid", "channels", "cutoff", "K"], cells)
 
@@ -205,11 +204,12 @@ def title(case: Any) -> str:
     """One line for a case, in progress and pictures."""
     match case:
         case DiscoCase():
-            return f"{case.name}, {case.shapes}, {case.channels} channels"
+            return f"{case.kind}, {case.hats.basis.size} functions, {case.shapes}, {case.channels} channels"
         case RooflineCase() | ScalingCase():
             return title(case.disco)
         case PlanarCase():
-            return f"{case.disco.nlat}×{2 * case.disco.nlat}, {case.disco.channels} channels, {case.size}×{case.size}"
+            grid = f"{case.disco.nlat}×{2 * case.disco.nlat}"
+            return f"{grid}, {case.disco.channels} channels, {case.reach} and {case.size}×{case.size}"
         case ShtCase():
             way = "inverse" if case.inverse else "forward"
             return f"{way}, {case.nlat} rings, {case.batch}×{case.channels} fields"
