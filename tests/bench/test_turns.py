@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
+import os
 import sys
 from pathlib import Path
 
@@ -71,6 +73,19 @@ def test_without_the_peer_the_others_are_measured():
     assert sum(shares) == pytest.approx(1)
     assert results[OURS]["both"]["ours_over_this"] == 1
     assert "ours_over_this" not in results[PRODUCT]["inference"]
+
+
+@pytest.mark.skipif(not os.environ.get(peer.VARIABLE), reason=f"${peer.VARIABLE} is unset: no torch-harmonics")
+@pytest.mark.parametrize(
+    "case", [DiscoCase(12, 6, channels=2, n_azimuthal=4), ShtCase(8, 1, 2, inverse=True)], ids=["strided", "inverse"]
+)
+def test_the_peer_takes_its_turns(case):
+    results = measure(case.jobs(), dataclasses.replace(ALONE, interpreter=peer.find()))
+    assert list(results) == list(case.jobs())
+    for name in list(results)[1:]:
+        own = results[name]
+        assert own["both"]["ours_over_this"] > 0
+        assert all(time > 0 for time in own["forward"]["times_s"])
 
 
 def test_ratios_are_paired():

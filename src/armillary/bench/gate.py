@@ -34,7 +34,7 @@ from armillary.spaces import GaussLegendre
 CONV2D = "conv2d 3×3"
 ATTEMPTS = 3
 MARGIN = 1.5
-ROUNDS = 15
+ROUNDS = 40
 WARM_UP = 3
 
 

@@ -63,6 +63,7 @@ class Runner:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # Ctrl-C is for the process that asks; its end is theirs, by their input
             env={**environment, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
         )
         try:

@@ -19,7 +19,6 @@ import ctypes
 import gc
 import importlib
 import json
-import signal
 import sys
 import time
 import warnings
@@ -101,7 +100,6 @@ def resident() -> int:
 
 def main() -> None:
     """Serve one job."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
     warnings.simplefilter("ignore", UserWarning)
     job = json.loads(sys.stdin.readline())
     torch.set_num_threads(job["threads"])
