@@ -94,12 +94,12 @@ class Runner:
         return json.loads(line)
 
     def close(self) -> None:
-        """End the process, by force if it is at work."""
+        """End the process, by force if it does not end by itself."""
         with contextlib.suppress(BrokenPipeError):
             if self.process.stdin is not None:
                 self.process.stdin.close()
         try:
-            self.process.wait(timeout=2)
+            self.process.wait(timeout=20)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -128,6 +128,10 @@ def measure(
                 time.sleep(PAUSE)
                 turns[name].append(runners[name].ask("turn"))
             tick(step)
+    except BaseException:
+        for runner in runners.values():
+            runner.process.kill()  # it may be in the middle of a long pass
+        raise
     finally:
         for runner in runners.values():
             runner.close()
