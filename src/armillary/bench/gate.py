@@ -1,9 +1,9 @@
 """The regression gate: times of armillary's layers over those of reference work, compared with recorded ratios.
 
 A workload, a matrix product with as many operations counted, and a 3×3 convolution of the same channels on the same
-image take turns in one process; a ratio is the median over rounds of paired ones, forward and backward together. A
-ratio moves much less from machine to machine than a time, and not at all with the clock of one. Noise makes a ratio
-worse for a while: a case that fails is measured again, and its best ratios count.
+image take turns in one process; a ratio is that of their fastest turns, forward and backward together, because other
+work on the machine can only lengthen a turn. A ratio moves much less from machine to machine than a time. A case that
+fails is measured again, and its best ratios count.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ def references(workload: Workload) -> dict[str, tuple[nn.Module, Tensor]]:
     }
 
 
-def paired_ratios(workload: Workload, rounds: int = ROUNDS) -> dict[str, float]:
-    """The time of the workload over that of each reference, forward and backward: medians of paired ratios."""
+def ratios_to_references(workload: Workload, rounds: int = ROUNDS) -> dict[str, float]:
+    """The time of the workload over that of each reference, forward and backward, the fastest of turns each."""
     work = {"": (workload.module, workload.x), **references(workload)}
     grads: dict[str, Tensor] = {}
     for name, (module, x) in work.items():
@@ -98,7 +98,7 @@ def paired_ratios(workload: Workload, rounds: int = ROUNDS) -> dict[str, float]:
             one = training_pass(module, x, grads[name], time.perf_counter)
             times[name].append(one["forward"] + one["backward"])
     own = times.pop("")
-    return {name: statistics.median(a / b for a, b in zip(own, theirs, strict=True)) for name, theirs in times.items()}
+    return {name: min(own) / min(theirs) for name, theirs in times.items()}
 
 
 def machine_class() -> dict[str, Any]:
@@ -122,11 +122,11 @@ def threads_of_torch(threads: int) -> Iterator[None]:
 
 
 def make_record(threads: int, measure: Callable[[str], Mapping[str, float]]) -> dict[str, Any]:
-    """The best ratios of all cases in ``ATTEMPTS``, the machine's class and the margin of a later run."""
+    """The ratios of all cases, medians of ``ATTEMPTS``, the machine's class and the margin of a later run."""
     ratios: dict[str, dict[str, float]] = {}
     for name in CASES:
         attempts = [measure(name) for _ in range(ATTEMPTS)]
-        ratios[name] = {key: min(attempt[key] for attempt in attempts) for key in attempts[0]}
+        ratios[name] = {key: statistics.median(attempt[key] for attempt in attempts) for key in attempts[0]}
     return {
         "date": datetime.date.today().isoformat(),
         "machine": machine_class(),

@@ -229,7 +229,7 @@ def gate(
 
 
 def _measure_gate(name: str) -> dict[str, float]:
-    return gates.paired_ratios(gates.CASES[name]())
+    return gates.ratios_to_references(gates.CASES[name]())
 
 
 def _record_gate(file: Path, threads: int) -> int:
