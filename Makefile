@@ -1,7 +1,7 @@
 # Every target builds the environment it needs: a fresh machine wants Python >= 3.11, make and pip's package index.
 #   make demo        train a small network on built-in data, check its symmetry, predict; pictures in demo/
 #   make test        the test suite            make lint    format, lint, types
-#   make docs        html in docs/_build/html  make bench   benchmarks/*.py
+#   make docs        html in docs/_build/html  make bench   speed, gate, agreement with the peer
 #   make reproduce   the slow studies and the papers' comparisons, in results/
 
 PYTHON ?= python3
@@ -56,10 +56,12 @@ docs: $(STAMP)
 	$(PY) -m sphinx -W --keep-going -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
+# The first makes the environment of torch-harmonics in build/peer, unless $ARMILLARY_PEER_PYTHON names one.
 bench: $(STAMP)
-	@set -e; found=0; for script in benchmarks/*.py; do \
-	  [ -e "$$script" ] || continue; found=1; echo "== $$script"; $(PY) "$$script"; done; \
-	[ $$found = 1 ] || { echo "error: no benchmark in benchmarks/" >&2; exit 1; }
+	$(PY) benchmarks/agreement.py
+	$(PY) benchmarks/equivariance.py
+	$(ARMILLARY) bench
+	$(ARMILLARY) bench gate benchmarks/gate.json
 
 reproduce: $(STAMP)
 	$(PY) -m pytest -m slow --timeout=3600 || [ $$? -eq 5 ]

@@ -4,7 +4,7 @@
 
 Each case gives both libraries one random field, one filter and one cotangent. Error: ``|a - b|₂ / |b|₂`` with b the
 peer's, of the output, the gradient of the input and the gradient of the weight. Exit code 1 if one in float32 exceeds
-1e-5. ``parts/peer_cases.py`` states how the two definitions meet.
+1e-5. ``armillary.bench.peer_cases`` states how the two definitions meet.
 """
 
 from __future__ import annotations
@@ -13,12 +13,20 @@ import sys
 from dataclasses import dataclass
 
 import numpy as np
-import peer
+import options
 import torch
-from parts import record
-from parts.peer_cases import Layer, PairedBasis, describe_layer, half_step_hats, hats, normalisation, their_weight
 from torch import Tensor
 
+from armillary.bench import peer, record
+from armillary.bench.peer_cases import (
+    Layer,
+    PairedBasis,
+    describe_layer,
+    half_step_hats,
+    hats,
+    normalisation,
+    their_weight,
+)
 from armillary.nn import DiscoConv, DiscoConvTranspose
 from armillary.spaces import Equiangular, GaussLegendre, SphereGrid
 
@@ -128,7 +136,7 @@ def compare(chosen: list[Case], dtype: torch.dtype, threads: int) -> list[dict[s
 
 
 def main() -> int:
-    arguments = record.parser(__doc__.splitlines()[0], "larger grids too").parse_args()
+    arguments = options.parser(__doc__.splitlines()[0], "larger grids too").parse_args()
     torch.set_num_threads(arguments.threads)
     try:
         peer_versions = peer.versions(peer.python())
@@ -136,7 +144,7 @@ def main() -> int:
         measured = {
             str(d).removeprefix("torch."): compare(chosen, d, arguments.threads) for d in (torch.float32, torch.float64)
         }
-    except peer.PeerError as error:
+    except (peer.PeerError, peer.WorkerError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     rows, document = [], []

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import peer
+import options
 import torch
-from parts import record
-from parts.peer_cases import NORM_MODES, Layer, describe_layer, hats, their_weight
 from torch import Tensor
 
+from armillary.bench import peer, record
+from armillary.bench.peer_cases import NORM_MODES, Layer, describe_layer, hats, their_weight
 from armillary.harmonics import random_field, random_rotation, rotate
 from armillary.nn import DiscoConv, DiscoConvTranspose
 from armillary.spaces import Equiangular, GaussLegendre, SphereGrid
@@ -244,9 +244,9 @@ def draw(lines: list[dict[str, Any]], path: Path) -> None:
 
 
 def main() -> int:
-    options = record.parser(__doc__.splitlines()[0], "up to 512 rings (about half an hour on 2 cores)")
-    options.add_argument("--rotations", type=int, default=3, help="random rotations (one where 512 rings take part)")
-    arguments = options.parse_args()
+    parser = options.parser(__doc__.splitlines()[0], "up to 512 rings (about half an hour on 2 cores)")
+    parser.add_argument("--rotations", type=int, default=3, help="random rotations (one where 512 rings take part)")
+    arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     rows = []
     try:
@@ -256,7 +256,7 @@ def main() -> int:
             rotations = 1 if max(case.sizes) >= 512 else arguments.rotations
             rows += measure(case, rotations, arguments.threads)
             print(f"{case}: {time.perf_counter() - start:.1f} s", file=sys.stderr)
-    except peer.PeerError as error:
+    except (peer.PeerError, peer.WorkerError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     lines = summary(rows)

@@ -1,6 +1,6 @@
 """The house rules that can be read from the source: imports go down only, small files, documented names.
 
-``cli, recipes → models, flows, data, train → nn → harmonics → spaces → groups → ops → torch``
+``cli, recipes → models, flows, data, train, bench → nn → harmonics → spaces → groups → ops → torch``
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ ALLOWED: dict[str, frozenset[str]] = {
     "nn": frozenset(_CORE),
     "testing": frozenset(_CORE),  # so that it can judge other people's layers
     **{room: frozenset((*_CORE, "nn")) for room in _PRODUCTS},
+    "bench": frozenset((*_CORE, "nn")),  # only cli imports it
     "recipes": frozenset((*_CORE, "nn", "testing", *_PRODUCTS)),
-    "cli": frozenset((*_CORE, "nn", "testing", *_PRODUCTS, "recipes")),
+    "cli": frozenset((*_CORE, "nn", "testing", *_PRODUCTS, "bench", "recipes")),
     "__main__": frozenset(("cli",)),
 }
 MAX_LINES = 400
@@ -234,13 +235,16 @@ def test_a_sound_tree_passes(tmp_path: Path, check) -> None:
         ("train/loop.py", "from armillary.data import x", "train.loop imports data"),
         ("testing/meter.py", "from armillary.nn import x", "testing.meter imports nn"),
         ("nn/gcnn.py", "from armillary.testing import x", "nn.gcnn imports testing"),
+        ("bench/z.py", "from armillary.train import x", "bench.z imports train"),
+        ("recipes/y.py", "from armillary.bench import x", "recipes.y imports bench"),
         ("recipes/y.py", "import armillary.cli", "recipes.y imports cli"),
         ("__init__.py", "from armillary.ops import a", "armillary imports ops.a"),
         ("attic/z.py", "", "attic.z: room 'attic' has no place in ALLOWED (tests/test_layering.py)"),
     ],
 )
 def test_an_upward_import_is_found(tmp_path: Path, file: str, text: str, found: str) -> None:
-    files = {**SOUND, "data/__init__.py": "", "testing/__init__.py": "", file: text}
+    rooms = dict.fromkeys(("data/__init__.py", "testing/__init__.py", "bench/__init__.py"), "")
+    files = {**SOUND, **rooms, file: text}
     assert found in upward_imports(grow(tmp_path, files))
 
 

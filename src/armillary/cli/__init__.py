@@ -1,7 +1,8 @@
-"""The command line: ``armillary train | predict | check | reproduce | systems``.
+"""The command line: ``armillary train | predict | check | reproduce | bench | systems``.
 
-Exit codes: 0 done; 1 the run failed (a loss that is not finite, a full disk, a file that could not be predicted);
-2 the user can act on it (settings, files, data); 130 and 143 stopped by Ctrl-C or SIGTERM, resumable.
+Exit codes: 0 done; 1 the run failed (a loss that is not finite, a full disk, a file that could not be predicted, a
+layer slower than recorded); 2 the user can act on it (settings, files, data); 130 and 143 stopped by Ctrl-C or SIGTERM,
+training resumable.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ def run(tokens: Sequence[str], debug: bool = False) -> int:
     """Run one command; returns the exit code. User errors become one ``error:`` line unless ``debug``."""
     from cyclopts import CycloptsError
 
+    from armillary.bench.peer import WorkerError
     from armillary.cli.app import app
     from armillary.train import Interrupted, MissingExtra, NonFiniteLoss, SaveError
 
@@ -43,7 +45,7 @@ def run(tokens: Sequence[str], debug: bool = False) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (NonFiniteLoss, SaveError) as error:
+    except (NonFiniteLoss, SaveError, WorkerError) as error:
         return _report(error, 1, debug)
     except (CycloptsError, ValueError, FileNotFoundError, MissingExtra) as error:
         return _report(error, 2, debug)

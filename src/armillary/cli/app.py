@@ -5,6 +5,7 @@ from __future__ import annotations
 from cyclopts import App, Parameter
 
 import armillary
+from armillary.cli.bench import bench, gate
 from armillary.cli.check import check
 from armillary.cli.predict import predict
 from armillary.cli.reproduce import reproduce, systems
@@ -28,3 +29,7 @@ app.command(predict)
 app.command(check)
 app.command(reproduce)
 app.command(systems)
+bench_app = App(name="bench")
+bench_app.default(bench)
+bench_app.command(gate)
+app.command(bench_app)

@@ -5,7 +5,7 @@
 The question's JSON is ``{"dtype", "threads", "layers": [...]}``; each layer is the dictionary that ``describe_layer``
 of ``peer_cases`` makes. ``x``, ``weight`` and (if gradients are wanted) ``grad`` name its arrays. The answer holds
 arrays ``y<i>``, and ``gx<i>``, ``gw<i>``; its JSON lists the cutoff and number of stencil entries of every layer.
-Imports torch and numpy, and of the benchmarks nothing.
+``timer.py`` takes its builders from here. Imports nothing of armillary.
 """
 
 from __future__ import annotations
@@ -13,15 +13,20 @@ from __future__ import annotations
 import json
 import sys
 import warnings
+from typing import Any
 
 import numpy as np
 import torch
+from torch_harmonics import (
+    DiscreteContinuousConvS2,
+    DiscreteContinuousConvTransposeS2,
+    InverseRealSHT,
+    RealSHT,
+)
 
 
-def build(layer: dict) -> torch.nn.Module:
+def build(layer: dict[str, Any]) -> torch.nn.Module:
     """The torch-harmonics layer of a description, without bias."""
-    from torch_harmonics import DiscreteContinuousConvS2, DiscreteContinuousConvTransposeS2
-
     kind = DiscreteContinuousConvTransposeS2 if layer["transposed"] else DiscreteContinuousConvS2
     options = {} if layer["transposed"] else {"fused": layer["fused"]}
     return kind(
@@ -40,7 +45,18 @@ def build(layer: dict) -> torch.nn.Module:
     )
 
 
+def build_sht(layer: dict[str, Any]) -> torch.nn.Module:
+    """A transform of torch-harmonics of degrees 0..nlat - 1 on Gauss–Legendre rings."""
+    nlat = layer["nlat"]
+    kind = InverseRealSHT if layer["inverse"] else RealSHT
+    return kind(nlat, 2 * nlat, lmax=nlat, mmax=nlat, grid="legendre-gauss")
+
+
+BUILDERS = {"disco": build, "sht": build_sht}
+
+
 def main() -> None:
+    """Answer one question."""
     warnings.simplefilter("ignore", UserWarning)  # the change of the default cutoff in 0.9.3
     with np.load(sys.argv[1], allow_pickle=False) as file:
         job = json.loads(file["json"].tobytes())
@@ -49,8 +65,8 @@ def main() -> None:
     dtype = getattr(torch, job["dtype"])
     answer, out = [], {}
     for i, description in enumerate(job["layers"]):
-        module = build(description).to(dtype)
-        x = torch.from_numpy(arrays[description["x"]]).to(dtype)
+        module: Any = build(description).to(dtype)
+        x: Any = torch.from_numpy(arrays[description["x"]]).to(dtype)
         with torch.no_grad():
             module.weight.copy_(torch.from_numpy(arrays[description["weight"]]))
         if description["grad"] is None:

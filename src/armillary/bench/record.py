@@ -1,8 +1,7 @@
-"""What every benchmark writes beside its numbers: the machine, the versions, the day."""
+"""What is written beside the numbers (the machine, the versions, the day), and how."""
 
 from __future__ import annotations
 
-import argparse
 import datetime
 import json
 import os
@@ -12,19 +11,8 @@ from typing import Any
 
 import torch
 
-DEFAULT_FOLDER = Path(__file__).resolve().parents[2] / "results" / "benchmarks"
 
-
-def parser(description: str, full: str) -> argparse.ArgumentParser:
-    """Options that all benchmarks share; ``full`` says what the long run adds."""
-    made = argparse.ArgumentParser(description=description)
-    made.add_argument("--full", action="store_true", help=full)
-    made.add_argument("--out", type=Path, default=DEFAULT_FOLDER, help="folder of the JSON and pictures")
-    made.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads of each library")
-    return made
-
-
-def surroundings(peer: dict[str, str], threads: int) -> dict[str, Any]:
+def surroundings(peer: dict[str, str] | None, threads: int) -> dict[str, Any]:
     """The machine and the versions; no names of hosts or people."""
     return {
         "date": datetime.date.today().isoformat(),
@@ -39,9 +27,19 @@ def surroundings(peer: dict[str, str], threads: int) -> dict[str, Any]:
 
 def write(folder: Path, name: str, document: dict[str, Any]) -> Path:
     """Write ``folder/name`` as JSON, whole or not at all."""
+    return write_text(folder, name, json.dumps(document, indent=1) + "\n")
+
+
+def write_text(folder: Path, name: str, text: str) -> Path:
+    """Write ``folder/name`` in UTF-8, whole or not at all."""
+    return write_bytes(folder, name, text.encode())
+
+
+def write_bytes(folder: Path, name: str, content: bytes) -> Path:
+    """Write ``folder/name``, whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     path, draft = folder / name, folder / f".{name}.part"
-    draft.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    draft.write_bytes(content)
     os.replace(draft, path)
     return path
 

@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import peer
 import pytest
+
+from armillary.bench import peer
 
 ECHO = """
 import sys
@@ -36,9 +37,9 @@ def test_failing_worker_is_quoted(tmp_path, monkeypatch):
     (tmp_path / "fails.py").write_text("raise SystemExit('no such kernel')")
     (tmp_path / "silent.py").write_text("")
     monkeypatch.setattr(peer, "SCRIPTS", tmp_path)
-    with pytest.raises(peer.PeerError, match=r"fails\.py ended with code 1:\nno such kernel"):
+    with pytest.raises(peer.WorkerError, match=r"fails\.py ended with code 1:\nno such kernel"):
         peer.run("fails.py", {}, {}, Path(sys.executable))
-    with pytest.raises(peer.PeerError, match=r"silent\.py ended with code 0"):
+    with pytest.raises(peer.WorkerError, match=r"silent\.py ended with code 0"):
         peer.run("silent.py", {}, {}, Path(sys.executable))
 
 
@@ -48,21 +49,44 @@ def test_nothing_is_unpickled(tmp_path):
     with pytest.raises(ValueError, match="allow_pickle=False"):
         peer.unpack(path)
     np.savez(path, x=np.zeros(3))
-    with pytest.raises(peer.PeerError, match="wanted an entry 'json'"):
+    with pytest.raises(peer.WorkerError, match="wanted an entry 'json'"):
         peer.unpack(path)
 
 
 def test_wrong_interpreters_are_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(peer.VARIABLE, str(tmp_path / "python"))
-    with pytest.raises(peer.PeerError, match=f"{peer.VARIABLE} = .* is no file"):
-        peer.python()
+    with pytest.raises(peer.PeerError, match=f"got {peer.VARIABLE} = .* no such file.*--make-peer"):
+        peer.find()
+    with pytest.raises(peer.PeerError, match=r"got --peer .*elsewhere.* no such file"):
+        peer.find(tmp_path / "elsewhere")
     monkeypatch.setenv(peer.VARIABLE, sys.executable)
-    assert peer.python() == Path(sys.executable)
+    assert peer.find() == peer.python() == Path(sys.executable)
     bare = tmp_path / "bare"
     bare.write_text(f"#!/bin/sh\nexec '{sys.executable}' -S \"$@\"\n")  # no site-packages
     bare.chmod(0o755)
-    with pytest.raises(peer.PeerError, match=r"has no torch-harmonics .*--make-env"):
+    with pytest.raises(peer.PeerError, match=r"wanted a Python with torch.*--make-peer"):
         peer.versions(bare)
+    text = tmp_path / "text"
+    text.write_text("no program")
+    with pytest.raises(peer.PeerError, match=r"wanted a Python with torch.*--make-peer"):
+        peer.versions(text)
+
+
+def test_the_environment_of_the_directory_is_found(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(peer.VARIABLE, raising=False)
+    assert peer.find() is None
+    python = tmp_path / "build" / "peer" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text("""#!/bin/sh\necho '{"python": "3", "torch": "2", "torch-harmonics": "0"}'\n""")
+    python.chmod(0o755)
+    assert peer.find() == python
+    assert peer.make_environment(Path("build/peer")) == python  # it is complete: nothing is made
+    taken = tmp_path / "file"
+    taken.write_text("")
+    with pytest.raises(peer.PeerError, match="wanted a directory for a venv"):
+        peer.make_environment(taken / "inside")
 
 
 def test_worker_environment_is_its_own(monkeypatch):

@@ -6,12 +6,13 @@ import math
 import os
 
 import agreement
-import peer
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parts.peer_cases import (
+
+from armillary.bench import peer
+from armillary.bench.peer_cases import (
     NORM_MODES,
     PairedBasis,
     describe_layer,
@@ -21,7 +22,6 @@ from parts.peer_cases import (
     normalisation,
     their_weight,
 )
-
 from armillary.nn import DiscoConv
 from armillary.spaces import Equiangular, GaussLegendre
 

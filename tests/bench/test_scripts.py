@@ -1,27 +1,9 @@
-"""What the benchmarks make of their measurements, without the peer."""
+"""What the script benchmarks/equivariance.py makes of its measurements, without the peer."""
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-from pathlib import Path
-
 import equivariance
-import peer
 import pytest
-import speed
-from parts import record
-
-
-def test_table_and_record(tmp_path):
-    assert record.table(["a", "b"], [["1", "2"]]).splitlines() == ["| a | b |", "| --- | --- |", "| 1 | 2 |"]
-    path = record.write(tmp_path / "new", "x.json", {"ratio": 2.5})
-    assert json.loads(path.read_text()) == {"ratio": 2.5}
-    assert [entry.name for entry in path.parent.iterdir()] == ["x.json"]
-    with pytest.raises(TypeError):
-        record.write(tmp_path / "new", "x.json", {"ratio": object()})
-    assert json.loads(path.read_text()) == {"ratio": 2.5}
 
 
 def test_summary_takes_the_best_of_theirs():
@@ -61,22 +43,3 @@ def test_picture_is_drawn(tmp_path):
     ]
     equivariance.draw(lines, tmp_path / "picture.png")
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
-
-
-@pytest.mark.parametrize("case", [speed.Case(12, 12, channels=2), speed.Case(8, 16, channels=2, n_azimuthal=4)])
-def test_runner_times_a_layer(case):
-    runner = speed.Runner(Path(sys.executable), "armillary", case.job(1, False), dict(os.environ))
-    try:
-        first, second = runner.ask("pass"), runner.ask("pass")
-    finally:
-        runner.close()
-    assert runner.build > 0
-    assert all(passed["forward"] > 0 and passed["backward"] > 0 for passed in (first, second))
-    assert runner.process.returncode == 0
-
-
-def test_runner_that_ends_is_reported(capfd):
-    job = speed.Case(12, 12, channels=2).job(1, False) | {"x_shape": [1, 3, 12, 24]}
-    with pytest.raises(peer.PeerError, match="armillary ended with code 1"):
-        speed.Runner(Path(sys.executable), "armillary", job, dict(os.environ))
-    assert "x has shape (1, 3, 12, 24)" in capfd.readouterr().err

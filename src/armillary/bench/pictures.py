@@ -1,0 +1,95 @@
+"""Pictures of measurements, as the bytes of a PNG file."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from armillary.bench.tables import Entry, by_implementation, scaling_fits, title
+from armillary.bench.turns import OURS, THEIRS
+
+_STYLES = {OURS: ("o", "black"), THEIRS[0]: ("s", "C0"), THEIRS[1]: ("^", "C1")}
+
+
+def _style(name: str) -> tuple[str, str]:
+    if name in _STYLES:
+        return _STYLES[name]
+    return ("D", "C2") if "circular" in name else ("x", "C3")
+
+
+def _bytes(figure: Any) -> bytes:
+    held = io.BytesIO()
+    figure.savefig(held, dpi=110, format="png")
+    return held.getvalue()
+
+
+def draw_ratios(entries: Sequence[Entry], part: str, what: str) -> bytes:
+    """One line for each case: the time of each implementation over ours, with the quartiles of the paired ratios."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 1.6 + 0.32 * len(entries)), layout="constrained")
+    panel = figure.subplots()
+    seen: set[str] = set()
+    for row, (_, results) in enumerate(entries):
+        others = [n for n, result in results.items() if n != OURS and "ours_over_this" in result.get(part, {})]
+        for i, name in enumerate(others):
+            result = results[name]
+            marker, colour = _style(name)
+            middle = 1 / result[part]["ours_over_this"]
+            low, high = (1 / ratio for ratio in reversed(result[part]["quartiles"]))
+            label = None if (kind := _kind(name)) in seen else kind
+            seen.add(kind)
+            bars = [[max(middle - low, 0)], [max(high - middle, 0)]]
+            height = row + 0.24 * (i - (len(others) - 1) / 2)  # side by side, so that none hides another
+            panel.errorbar(middle, height, xerr=bars, fmt=marker, color=colour, label=label, markersize=5, capsize=2)
+    panel.axvline(1, color="black", linewidth=1.5, label=OURS)
+    panel.set_yticks(range(len(entries)), [title(case) for case, _ in entries], fontsize=8)
+    panel.set_ylim(len(entries) - 0.5, -0.5)
+    panel.set_xscale("log")
+    low, high = panel.get_xlim()
+    ticks = [t for t in (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50) if low <= t <= high]
+    panel.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    panel.set_xticks([], minor=True)
+    panel.set_xlabel(f"time over armillary's, {what}\n(right of the line armillary is faster)")
+    panel.grid(alpha=0.3)
+    figure.legend(loc="outside upper center", ncols=4, fontsize=8)
+    return _bytes(figure)
+
+
+def _kind(name: str) -> str:
+    """A convolution of any size is one kind in the legend."""
+    head, _, tail = name.partition(", ")
+    return f"conv2d, {tail}" if head.startswith("conv2d") else name
+
+
+def draw_scaling(entries: Sequence[Entry]) -> bytes:
+    """Time, and the memory of the pass, against pixels, log–log, with the fitted exponents in the legends."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4.8), layout="constrained")
+    panels = figure.subplots(1, 2)
+    fits = scaling_fits(entries)
+    for name, own in by_implementation(entries).items():
+        marker, colour = _style(name)
+        pixels = [count for count, _ in own]
+        values = {
+            "both": [1e3 * result["both"]["median_s"] for _, result in own],
+            "memory": [(result["peak"] - result["baseline"]) / 1e6 for _, result in own],
+        }
+        for panel, part in zip(panels, values, strict=True):
+            fit = fits[name][part]
+            label = name if fit is None else f"{name}: exponent {fit:.2f}"
+            panel.plot(pixels, values[part], marker=marker, color=colour, label=label, linewidth=1.3)
+    grids = sorted({case.disco.nlat for case, _ in entries})
+    labels = ("forward and backward [ms]", "peak of the pass less baseline [MB]")
+    for panel, label in zip(panels, labels, strict=True):
+        panel.set_xscale("log")
+        panel.set_yscale("log")
+        panel.set_xticks([2 * n**2 for n in grids], [f"{n}×{2 * n}" for n in grids], fontsize=8)
+        panel.set_xticks([], minor=True)
+        panel.set_xlabel("grid")
+        panel.set_ylabel(label)
+        panel.grid(alpha=0.3, which="both")
+        panel.legend(fontsize=8)
+    return _bytes(figure)
