@@ -193,8 +193,8 @@ class DiscoConv(StencilConv):
     (out,).
 
     Wide axisymmetric filters, from a dozen rings or so, are cheaper as products of harmonic coefficients
-    (``harmonics.zonal``): that path is taken where a cost model says so, or as ``harmonic`` says, and ``repr`` tells. It
-    is the same convolution, exact up to the band limit of the grids, ``degree``; what lies above it is removed.
+    (``harmonics.zonal``): that path is taken where a cost model says so, or as ``harmonic`` says, and ``repr`` tells.
+    It is the same convolution, exact up to the band limit of the grids, ``degree``; what lies above it is removed.
 
     Symmetry: with an axisymmetric basis, SO(3)-equivariant up to the discretisation error, which falls with order ≥
     4 in the resolution for a fixed field and a cutoff of a fixed number of rings; with a directional basis only
