@@ -17,6 +17,7 @@ from armillary.ops.constants import ConstantModule
 from armillary.ops.legendre import legendre
 from armillary.ops.legendre_blocks import legendre_tables, tabulates
 from armillary.ops.precision import without_autocast
+from armillary.ops.ring_fft import ring_analysis, ring_synthesis
 from armillary.ops.wigner import legendre_table
 from armillary.spaces import SphereGrid
 
@@ -117,7 +118,7 @@ class SHT(_LegendreStage):
         if x.is_complex():
             raise ValueError("x is complex, SHT wants a real field: transform x.real and x.imag.")
         x = x.to(torch.promote_types(x.dtype, torch.float32))
-        rings = torch.fft.rfft(x.reshape(-1, *self.grid.shape), dim=-1)[..., : self.lmax + 1]
+        rings = ring_analysis(x.reshape(-1, *self.grid.shape), self.lmax + 1, False)
         with without_autocast(x):
             weighted = ring_integrals(rings, self.constant("even", x), self.constant("odd", x), 0)
         return self._legendre(weighted, False).reshape(*x.shape[:-2], self.lmax + 1, self.lmax + 1)
@@ -143,5 +144,4 @@ class InverseSHT(_LegendreStage):
                 f"wants complex (..., {size}, {size}): build it with the lmax of the SHT that made them."
             )
         rings = self._legendre(coefficients.reshape(-1, size, size), True)
-        field = torch.fft.irfft(rings, n=self.grid.nlon, dim=-1, norm="forward")
-        return field.reshape(*coefficients.shape[:-2], *self.grid.shape)
+        return ring_synthesis(rings, self.grid.nlon, False).reshape(*coefficients.shape[:-2], *self.grid.shape)

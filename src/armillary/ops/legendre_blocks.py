@@ -75,7 +75,7 @@ def _degrees(lmax: int, first: int) -> int:
 def _blocks(theta: bytes, lmax: int, orders: int, tabulated: bool) -> list[Block]:
     nodes = np.frombuffer(theta)
     # few orders at once, so that little of a block lies at l < m; no more than the cache holds if they are made anew
-    at_once = max(8, (lmax + 1) // 16)
+    at_once = max(8, min(32, (lmax + 1) // 4))
     if not tabulated:
         at_once = max(2, min(at_once, _BLOCK_NUMBERS // ((lmax + 1) * max(1, len(nodes)))))
     recurrence = Recurrence(nodes, lmax, orders)
