@@ -7,7 +7,9 @@ averaged) followed by a weighted sum over rings.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -67,11 +69,58 @@ def average(x: Tensor, weights_H1: Tensor, dims: Sequence[int]) -> Tensor:
     return (rings * weights_H1).sum(dim=-2, keepdim=True)
 
 
+class _Moments(torch.autograd.Function):
+    """Mean and variance that keep nothing but x, where the chain of operations would keep two fields of its size."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weights_H1: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        mean = average(x, weights_H1, dims)
+        var = average((x - mean).square_(), weights_H1, dims)
+        ctx.save_for_backward(x, mean, weights_H1)
+        ctx.count = math.prod([x.shape[d] for d in dims if d != x.ndim - 2])
+        return mean, var
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        x, mean, weights_H1 = ctx.saved_tensors
+        grad_mean, grad_var = grads
+        weights = weights_H1 / ctx.count
+        return (x - mean) * (2 * grad_var * weights) + grad_mean * weights, None, None
+
+
 def moments(x: Tensor, weights_H1: Tensor, dims: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Mean and (population) variance over ``dims``, area-weighted, in two passes: the variance is never negative.
 
     ``mean = Σ w x``, ``var = Σ w (x - mean)²`` with Σ w = 1. There is no Bessel correction: quadrature weights have no
     natural number of samples, and the population variance is the one that tends to ∫(f - mean)² dω/4π.
     """
-    mean = average(x, weights_H1, dims)
-    return mean, average((x - mean).square(), weights_H1, dims)
+    return _Moments.apply(x, weights_H1, tuple(dims))
+
+
+class _Normalisation(torch.autograd.Function):
+    """``(x - mean)/√(var + eps) · weight + bias`` that keeps nothing of the size of x but x."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, mean: Tensor, var: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+        ctx.save_for_backward(x, mean, var, weight)
+        ctx.eps = eps
+        return (x - mean).mul_(torch.rsqrt(var + eps) * weight).add_(bias)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (grad,) = grads
+        x, mean, var, weight = ctx.saved_tensors
+        inverse = torch.rsqrt(var + ctx.eps)
+        # sums over all that mean, weight and bias broadcast over, first where the finer of them wants them
+        finer = [d for d in range(x.ndim) if mean.shape[d] == 1 and weight.shape[d] == 1]
+        sums = grad.sum(finer, keepdim=True)
+        products = ((x - mean) * grad).sum(finer, keepdim=True)
+        grad_mean = (-sums * inverse * weight).sum_to_size(mean.shape)
+        grad_var = (products * weight * (-0.5 * inverse**3)).sum_to_size(var.shape)
+        grad_weight = (products * inverse).sum_to_size(weight.shape)
+        return grad * (inverse * weight), grad_mean, grad_var, grad_weight, sums.sum_to_size(weight.shape), None
+
+
+def normalised(x: Tensor, mean: Tensor, var: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """``(x - mean)/√(var + eps) · weight + bias``, all four of them broadcast against x."""
+    return _Normalisation.apply(x, mean, var, weight, bias, eps)

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from armillary.nn.averages import Space, check_input, mean_weights, moments, sphere_of, working_dtype
+from armillary.nn.averages import Space, check_input, mean_weights, moments, normalised, sphere_of, working_dtype
 from armillary.ops.constants import ConstantModule
 
 
@@ -85,11 +85,10 @@ class _SphereNorm(ConstantModule, ABC):
         check_input(x, self.space, type(self).__name__, self.channels)
         work = x.to(working_dtype(x.dtype))
         mean, var = self.statistics(work)
-        y = (work - mean) * torch.rsqrt(var + self.eps)
-        if self.weight is not None and self.bias is not None:
-            shape = (1, self.channels) + (1,) * (x.ndim - 2)
-            y = y * self.weight.to(y).view(shape) + self.bias.to(y).view(shape)
-        return y.to(x.dtype)
+        shape = (1, self.channels) + (1,) * (x.ndim - 2)
+        weight = work.new_ones(shape) if self.weight is None else self.weight.to(work).view(shape)
+        bias = work.new_zeros(shape) if self.bias is None else self.bias.to(work).view(shape)
+        return normalised(work, mean, var, weight, bias, self.eps).to(x.dtype)
 
     def extra_repr(self) -> str:
         return f"{self.channels}, {self.space}, eps={self.eps:g}, affine={self.weight is not None}"
