@@ -60,6 +60,7 @@ docs: $(STAMP)
 bench: $(STAMP)
 	$(PY) benchmarks/agreement.py
 	$(PY) benchmarks/equivariance.py
+	$(PY) benchmarks/training_step.py
 	$(ARMILLARY) bench
 	$(ARMILLARY) bench gate benchmarks/gate.json
 

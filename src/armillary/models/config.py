@@ -35,6 +35,8 @@ class ModelConfig:
     """Oversampling of the pointwise nonlinearities; 2 suppresses their aliasing at four times the cost."""
     dropout: float = 0.0
     """Probability with which a whole field is dropped."""
+    recompute: bool = False
+    """Compute the activations of residual blocks again in the backward pass: less memory, a third more time."""
 
     def basis(self) -> FilterBasis:
         """The filter basis it describes. Raises: ValueError where both azimuthal kinds are asked for."""
@@ -70,8 +72,11 @@ def build_model(
             config.rings,
             config.oversample,
             config.dropout,
+            config.recompute,
         )
     if config.name == "planar_unet":
         plane = PlanarUNet if head == "dense" else PlanarClassifier
-        return plane(in_channels, out_channels, grid.shape, config.widths, config.blocks, config.dropout)
+        return plane(
+            in_channels, out_channels, grid.shape, config.widths, config.blocks, config.dropout, config.recompute
+        )
     raise ValueError(f"got model name {config.name!r}, wanted 'disco_unet' or 'planar_unet'.")

@@ -34,9 +34,10 @@ class _ImageMean(nn.Module):
 class PlanarLayers(LayerFactory):
     """3×3 convolutions with zero padding on an image and its halved versions."""
 
-    def __init__(self, shape: tuple[int, int], levels: int, dropout: float = 0.0) -> None:
+    def __init__(self, shape: tuple[int, int], levels: int, dropout: float = 0.0, recompute: bool = False) -> None:
         self.shapes = [(max(1, shape[0] >> level), max(1, shape[1] >> level)) for level in range(levels)]
         self.p_drop = dropout
+        self.recompute = recompute
 
     def conv(self, in_channels: int, out_channels: int, level: int) -> nn.Module:
         return nn.Conv2d(in_channels, out_channels, 3, padding=1)
@@ -71,8 +72,11 @@ class PlanarUNet(ResidualUNet):
         widths: Sequence[int] = (16, 32, 64),
         blocks: int = 1,
         dropout: float = 0.0,
+        recompute: bool = False,
     ) -> None:
-        super().__init__(PlanarLayers(shape, len(widths), dropout), in_channels, out_channels, widths, blocks)
+        super().__init__(
+            PlanarLayers(shape, len(widths), dropout, recompute), in_channels, out_channels, widths, blocks
+        )
 
 
 class PlanarClassifier(ResidualClassifier):
@@ -86,5 +90,8 @@ class PlanarClassifier(ResidualClassifier):
         widths: Sequence[int] = (16, 32, 64),
         blocks: int = 1,
         dropout: float = 0.0,
+        recompute: bool = False,
     ) -> None:
-        super().__init__(PlanarLayers(shape, len(widths), dropout), in_channels, out_channels, widths, blocks)
+        super().__init__(
+            PlanarLayers(shape, len(widths), dropout, recompute), in_channels, out_channels, widths, blocks
+        )

@@ -41,6 +41,7 @@ class DiscoLayers(LayerFactory):
         rings_per_cutoff: float = 3.0,
         oversample: float = 1.0,
         dropout: float = 0.0,
+        recompute: bool = False,
     ) -> None:
         self.grids = [grid]
         for _ in range(levels - 1):
@@ -58,6 +59,7 @@ class DiscoLayers(LayerFactory):
             )
         self.basis = PiecewiseLinear(3) if basis is None else basis
         self.rings, self.oversample, self.p_drop = rings_per_cutoff, oversample, dropout
+        self.recompute = recompute
 
     def _cutoff(self, level: int) -> float:
         return rings(self.rings, self.grids[level])
@@ -93,8 +95,8 @@ class DiscoUNet(ResidualUNet):
 
     ``widths`` are the channels of each level, finest first; each level has half the rings of the one before.
     ``rings_per_cutoff``, ``basis`` as in ``nn.DiscoConv`` (default: axisymmetric, three hats); ``oversample`` as in
-    ``nn.Pointwise``; ``dropout`` the probability with which a whole field is dropped. The state dict loads on other
-    grids.
+    ``nn.Pointwise``; ``dropout`` the probability with which a whole field is dropped. With ``recompute`` residual
+    blocks keep their input only and are computed again in the backward pass. The state dict loads on other grids.
 
     Raises: ValueError where a level would have fewer than four rings.
     """
@@ -110,8 +112,9 @@ class DiscoUNet(ResidualUNet):
         rings_per_cutoff: float = 3.0,
         oversample: float = 1.0,
         dropout: float = 0.0,
+        recompute: bool = False,
     ) -> None:
-        layers = DiscoLayers(grid, len(widths), basis, rings_per_cutoff, oversample, dropout)
+        layers = DiscoLayers(grid, len(widths), basis, rings_per_cutoff, oversample, dropout, recompute)
         super().__init__(layers, in_channels, out_channels, widths, blocks)
 
 
@@ -130,6 +133,7 @@ class DiscoClassifier(ResidualClassifier):
         rings_per_cutoff: float = 3.0,
         oversample: float = 1.0,
         dropout: float = 0.0,
+        recompute: bool = False,
     ) -> None:
-        layers = DiscoLayers(grid, len(widths), basis, rings_per_cutoff, oversample, dropout)
+        layers = DiscoLayers(grid, len(widths), basis, rings_per_cutoff, oversample, dropout, recompute)
         super().__init__(layers, in_channels, out_channels, widths, blocks)

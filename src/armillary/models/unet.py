@@ -12,9 +12,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from armillary.nn import PointwiseLinear
+from armillary.nn.recompute import recomputed
+
 
 class LayerFactory(ABC):
-    """Layers on levels 0 (finest) .. n - 1 (coarsest); every method returns a new module."""
+    """Layers on levels 0 (finest) .. n - 1 (coarsest); every method returns a new module.
+
+    ``recompute``: whether blocks keep their input only and compute their activations again in the backward pass.
+    """
+
+    recompute = False
 
     @abstractmethod
     def conv(self, in_channels: int, out_channels: int, level: int) -> nn.Module:
@@ -45,17 +53,13 @@ class LayerFactory(ABC):
         """Dropout of whole fields."""
 
 
-def pointwise_linear(in_channels: int, out_channels: int) -> nn.Module:
-    """A linear map of the channels at every point, (B, C, H, W) → (B, O, H, W)."""
-    return nn.Conv2d(in_channels, out_channels, 1)
-
-
 class ResidualBlock(nn.Module):
     """``x + conv(act(norm(dropout(conv(act(norm(x)))))))``, pre-activation; a linear map on the skip where widths
-    differ."""
+    differ. With ``layers.recompute`` its activations are computed again in the backward pass."""
 
     def __init__(self, layers: LayerFactory, in_channels: int, out_channels: int, level: int) -> None:
         super().__init__()
+        self.recompute = layers.recompute
         self.body = nn.Sequential(
             layers.norm(in_channels, level),
             layers.activation(level),
@@ -66,10 +70,10 @@ class ResidualBlock(nn.Module):
             layers.conv(out_channels, out_channels, level),
         )
         same = in_channels == out_channels
-        self.skip = nn.Identity() if same else pointwise_linear(in_channels, out_channels)
+        self.skip = nn.Identity() if same else PointwiseLinear(in_channels, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.skip(x) + self.body(x)
+        return self.skip(x) + (recomputed(self.body, x) if self.recompute else self.body(x))
 
 
 def _check_widths(widths: Sequence[int], blocks: int) -> None:
@@ -120,7 +124,7 @@ class ResidualUNet(nn.Module):
             for level in levels
         )
         self.head = nn.Sequential(
-            layers.norm(widths[0], 0), layers.activation(0), pointwise_linear(widths[0], out_channels)
+            layers.norm(widths[0], 0), layers.activation(0), PointwiseLinear(widths[0], out_channels)
         )
 
     def forward(self, x: Tensor) -> Tensor:

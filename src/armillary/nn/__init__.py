@@ -3,6 +3,7 @@
 from armillary.nn.disco import DiscoConv, DiscoConvTranspose, rings
 from armillary.nn.disco_so3 import DiscoLift, DiscoSO3Conv
 from armillary.nn.dropout import FieldDropout
+from armillary.nn.linear import PointwiseLinear
 from armillary.nn.losses import CrossEntropyLoss, DiceLoss, GradientLoss, L1Loss, L2Loss, SumLoss
 from armillary.nn.metrics import ClassificationMetrics, Metrics, RegressionMetrics, SegmentationMetrics
 from armillary.nn.nonlinearities import Pointwise
@@ -30,6 +31,7 @@ __all__ = [
     "OrientationMean",
     "PiecewiseLinear",
     "Pointwise",
+    "PointwiseLinear",
     "Pool",
     "RegressionMetrics",
     "SegmentationMetrics",
