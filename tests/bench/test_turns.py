@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from armillary.bench import peer
-from armillary.bench.cases import PRODUCT, DiscoCase, PlanarCase, RooflineCase, ScalingCase, ShtCase, conv2d_jobs
+from armillary.bench.cases import COPY, PRODUCT, DiscoCase, PlanarCase, RooflineCase, ScalingCase, ShtCase, conv2d_jobs
 from armillary.bench.turns import OURS, THEIRS, Conditions, Job, Runner, measure, summarise
 from armillary.bench.workers import timer, torch_layers
 
@@ -69,7 +69,7 @@ def test_a_peak_is_that_of_the_turn():
 def test_without_the_peer_the_others_are_measured():
     shares: list[float] = []
     results = measure(RooflineCase(DiscoCase(8, 8, channels=2)).jobs() | conv2d_jobs(8, 2, 3), ALONE, shares.append)
-    assert list(results) == [OURS, PRODUCT, "conv2d 3×3, circular", "conv2d 3×3, zeros"]
+    assert list(results) == [OURS, PRODUCT, COPY, "conv2d 3×3, circular", "conv2d 3×3, zeros"]
     assert sum(shares) == pytest.approx(1)
     assert results[OURS]["both"]["ours_over_this"] == 1
     assert "ours_over_this" not in results[PRODUCT]["inference"]

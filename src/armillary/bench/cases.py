@@ -12,6 +12,8 @@ from armillary.spaces import GaussLegendre
 
 PRODUCT = "matrix product"
 PRODUCT_SIZE = 1536
+COPY = "copy"
+COPY_NUMBERS = 2**26  # more than caches hold
 RING = "conv2d {0}×{0}, circular"
 ZERO = "conv2d {0}×{0}, zeros"
 
@@ -102,15 +104,16 @@ class DiscoCase:
 
 @dataclass(frozen=True)
 class RooflineCase:
-    """A DISCO layer, with a matrix product that takes its turns: the operations that the machine can do."""
+    """A DISCO layer, with a matrix product and a copy that take their turns: what the machine can compute and move."""
 
     disco: DiscoCase
 
     def jobs(self) -> dict[str, Job]:
-        """Those of the layer, and the product."""
+        """Those of the layer, the product and the copy."""
         size = PRODUCT_SIZE
         product = Job("torch_layers", {"kind": "product", "size": size}, (size, size), ("inference",))
-        return self.disco.jobs() | {PRODUCT: product}
+        copy = Job("torch_layers", {"kind": "copy", "numbers": COPY_NUMBERS}, (COPY_NUMBERS,), ("inference",))
+        return self.disco.jobs() | {PRODUCT: product, COPY: copy}
 
 
 def conv2d_jobs(nlat: int, channels: int, size: int, batch: int = 1) -> dict[str, Job]:

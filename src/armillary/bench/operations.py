@@ -23,6 +23,15 @@ def contraction_and_mixing(case: DiscoCase, entries: int) -> tuple[float, float]
     return case.batch * contraction, case.batch * mixing
 
 
+def bytes_moved(case: DiscoCase) -> float:
+    """Bytes that a forward pass must move at least, in float32: the input read and the output written.
+
+    The backward pass moves twice as many: the gradient is read for both of its halves, the input once, and the
+    gradient of the input written.
+    """
+    return 4.0 * case.batch * case.channels * 2 * (case.nlat**2 + case.nlat_out**2)
+
+
 def exponent(sizes: Sequence[float], values: Sequence[float]) -> float | None:
     """The p of the least-squares fit ``value ∝ size^p``; None with fewer than two sizes or a value that is not > 0."""
     if len(set(sizes)) < 2 or min(values) <= 0:

@@ -100,7 +100,7 @@ SUITES = {
             tables.sizes_table,
             lambda entries: draw_ratios(entries, "both", "forward and backward"),
             rounds=5,
-            derived=lambda entries: {"roofline": tables.roofline(entries)},
+            derived=lambda entries: {"roofline": asdict(tables.Roofline.of(entries))},
         ),
         Suite(
             "conv2d",

@@ -32,6 +32,7 @@ def run(tokens: Sequence[str], debug: bool = False) -> int:
     from armillary.train import Interrupted, MissingExtra, NonFiniteLoss, SaveError
 
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    _show_compilation()
     warnings.filterwarnings("ignore", r"\d+ samples skipped")  # the commands name them
     try:
         code = app(list(tokens), exit_on_error=False, print_error=False, result_action="return_value")
@@ -49,6 +50,14 @@ def run(tokens: Sequence[str], debug: bool = False) -> int:
         return _report(error, 1, debug)
     except (CycloptsError, ValueError, FileNotFoundError, MissingExtra) as error:
         return _report(error, 2, debug)
+
+
+def _show_compilation() -> None:
+    """Kernels that are compiled at first use take seconds: say so."""
+    log = logging.getLogger("armillary.ops.compiling")
+    log.setLevel(logging.INFO)
+    if not log.handlers:
+        log.addHandler(logging.StreamHandler())
 
 
 def _report(error: Exception, code: int, debug: bool) -> int:

@@ -14,10 +14,8 @@ run with as many threads. The arithmetic is tested against the reference of ``op
 
 from __future__ import annotations
 
-import logging
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -27,13 +25,13 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
+from armillary.ops.compiling import ready
 from armillary.ops.disco_kernels import contract_then_mix, mix_then_contract, weight_gradient
 from armillary.ops.memory import empty
 from armillary.ops.stencils import pattern, swapped
 from armillary.ops.threads import run
 from armillary.ops.vectors import REGISTERS, contract, lanes, products, strip
 
-_log = logging.getLogger(__name__)
 _jit = numba.njit(nogil=True, cache=True)
 
 _FUNCTIONS_AT_ONCE = 12  # K is cut into blocks of at most so many
@@ -193,16 +191,6 @@ def _packed(matrix: np.ndarray, at_once: int) -> np.ndarray:
     return np.ascontiguousarray(packed.reshape(groups, rows, blocks, at_once).transpose(0, 2, 1, 3))
 
 
-def _ready(make: Callable[[int], int], itemsize: int) -> int:
-    """The address of a kernel; one that is made for the first time says how long that took."""
-    known = make.cache_info().currsize  # type: ignore[attr-defined]
-    began = time.perf_counter()
-    address = make(itemsize)
-    if make.cache_info().currsize > known:  # type: ignore[attr-defined]
-        _log.info("kernel %s ready after %.1f s", make.__name__, time.perf_counter() - began)
-    return address
-
-
 def _computed(dtype: torch.dtype) -> torch.dtype:
     """Half precision is computed in float32."""
     return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
@@ -243,7 +231,7 @@ def disco_cpu(
         shifts = _packed(shift.numpy().reshape(groups, 1, -1), mix).ravel()
         micro = (mix, contract(gather.values.shape[2], gather.evens, vectors, size), strip(mix, vectors, size))
         arrays = [field.numpy(), gather.entries, gather.starts, work.reach, gather.values, weights, shifts, y.numpy()]
-        run(_ready(contract_then_mix, size), arrays, (*numbers, *micro), _runs(gathers, gather_cost, count))
+        run(ready(contract_then_mix, size), arrays, (*numbers, *micro), _runs(gathers, gather_cost, count))
     if not gathers.all():
         mix = _rows_at_once(out_channels // groups * functions, _MIX_ROWS)
         weights = _packed(mixing.transpose(0, 2, 1, 3).reshape(groups, inner, -1), mix)
@@ -259,7 +247,7 @@ def disco_cpu(
             shift.numpy(),
             y.numpy(),
         ]
-        run(_ready(mix_then_contract, size), arrays, (*numbers, *micro), _runs(~gathers, spread_cost, count))
+        run(ready(mix_then_contract, size), arrays, (*numbers, *micro), _runs(~gathers, spread_cost, count))
     return y.to(x.dtype)
 
 
@@ -296,7 +284,7 @@ def _grad_weight(
     micro = (contract(gather.values.shape[2], gather.evens, work.vectors, size), products(mix, columns, size))
     numbers = (work.slots, work.pad, work.length, work.tile, at_once, mix, *micro)
     arrays = [field.numpy(), gather.entries, gather.starts, work.reach, gather.values, cotangent.numpy()]
-    run(_ready(weight_gradient, size), [*arrays, sums.numpy()], numbers, runs)
+    run(ready(weight_gradient, size), [*arrays, sums.numpy()], numbers, runs)
     gw = sums.sum((0, -1)).unflatten(-1, (mix, columns))  # (G, chunks, mixes, parts, mix, columns)
     gw = gw.permute(0, 2, 4, 1, 3, 5).flatten(1, 2).flatten(3, 4)[:, :outs, :, : at_once * gather.rows]
     gw = gw.unflatten(3, (at_once, gather.rows)).flatten(2, 3)[:, :, :inner, :functions].flatten(0, 1)

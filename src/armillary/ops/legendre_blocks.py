@@ -37,7 +37,7 @@ class Block(NamedTuple):
     m0: int
     size: int
     degrees: tuple[int, int]
-    live: int  # rings up to the equator, sizeed from there, where not all functions are zero
+    live: int  # rings next to the equator, the last of H, where not all functions are zero
 
     @property
     def orders(self) -> slice:
@@ -56,6 +56,7 @@ class Recurrence:
 
     def functions(self, m0: int, size: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, int]:
         """(size, degrees, H) of both kinds of a block, and how many rings are alive in it."""
+        from armillary.ops.compiling import ready
         from armillary.ops.legendre_kernels import fill
         from armillary.ops.threads import run
 
@@ -63,7 +64,7 @@ class Recurrence:
         even, odd = (torch.empty(size, _degrees(self.lmax, m0 + s), rings, dtype=dtype) for s in (0, 1))
         zeros = np.zeros(size, np.int64)
         arrays = [self.cosine, *self.starts, even.numpy(), odd.numpy(), zeros]
-        run(fill(dtype.itemsize), arrays, (m0, self.lmax), [(n, n + 1) for n in range(size)])
+        run(ready(fill, dtype.itemsize), arrays, (m0, self.lmax), [(n, n + 1) for n in range(size)])
         return even, odd, rings - int(zeros.min(initial=rings))
 
 
@@ -72,7 +73,7 @@ def _degrees(lmax: int, first: int) -> int:
 
 
 @lru_cache(maxsize=32)
-def _blocks(theta: bytes, lmax: int, orders: int, tabulated: bool) -> list[Block]:
+def _blocks(theta: bytes, lmax: int, orders: int, tabulated: bool) -> tuple[Block, ...]:
     nodes = np.frombuffer(theta)
     # few orders at once, so that little of a block lies at l < m; no more than the cache holds if they are made anew
     at_once = max(8, min(32, (lmax + 1) // 4))
@@ -85,10 +86,10 @@ def _blocks(theta: bytes, lmax: int, orders: int, tabulated: bool) -> list[Block
             size = min(at_once, (orders - m0 + 1) // 2)
             live = recurrence.functions(m0, size, torch.float32)[2]
             blocks.append(Block(m0, size, (_degrees(lmax, m0), _degrees(lmax, m0 + 1)), live))
-    return sorted(blocks)
+    return tuple(sorted(blocks))
 
 
-def blocks_of(theta: Tensor, lmax: int, orders: int, tabulated: bool) -> list[Block]:
+def blocks_of(theta: Tensor, lmax: int, orders: int, tabulated: bool) -> tuple[Block, ...]:
     """How the orders are cut into blocks; the first call for new rings makes all functions once, to see where they are
     zero."""
     return _blocks(theta.cpu().double().numpy().tobytes(), lmax, orders, tabulated)
@@ -104,8 +105,11 @@ def legendre_tables(theta: Tensor, lmax: int) -> list[Tensor]:
     return tables
 
 
-def functions_of(block: Block, at: int, recurrence: Recurrence | None, tables: Sequence[Tensor], like: Tensor):  # type: ignore[no-untyped-def]
-    """Both kinds of functions of a block (size, degrees, live), in the dtype and on the device of ``like``."""
+def functions_of(
+    block: Block, at: int, recurrence: Recurrence | None, tables: Sequence[Tensor], like: Tensor
+) -> Sequence[Tensor]:
+    """Both kinds of functions of a block (size, degrees, live): those of number ``at`` in the tables, or made in the
+    dtype and on the device of ``like``."""
     if recurrence is None:
         return tables[2 * at : 2 * at + 2]
     functions = recurrence.functions(block.m0, block.size, like.dtype)[:2]

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from armillary.ops.compiling import ready
 from armillary.ops.legendre_blocks import Block, Recurrence, blocks_of, functions_of
 from armillary.ops.legendre_kernels import ORDERS, mover
 from armillary.ops.memory import empty
@@ -21,7 +22,7 @@ from armillary.ops.threads import run
 
 @lru_cache(maxsize=32)
 def _places(blocks: tuple[Block, ...], orders: int) -> tuple[np.ndarray, np.ndarray, int, int]:
-    """Where the rows of each order lie for a batch of one half (N = 1): rings (M, 2, 2) and degrees (M, 2, 3).
+    """Where the rows of each order lie, for one column: rings (M, 2, 2) and degrees (M, 2, 3).
 
     Rings: offset, how many; degrees: offset, how many, how many of them at the head lie below the order. Then the sizes
     of both.
@@ -43,7 +44,7 @@ def legendre_cpu(x: Tensor, theta: Tensor, nlat: int, lmax: int, synthesis: bool
     batch, _, orders = x.shape
     blocks = blocks_of(theta, lmax, orders, len(tables) > 0)
     recurrence = None if tables else Recurrence(theta.numpy(), lmax, orders)
-    rings_at, degrees_at, ring_rows, degree_rows = _places(tuple(blocks), orders)
+    rings_at, degrees_at, ring_rows, degree_rows = _places(blocks, orders)
     field = torch.view_as_real(x.detach()).contiguous()
     columns, size = 2 * batch, field.itemsize
     rings, degrees = empty(field, columns * ring_rows), empty(field, columns * degree_rows)
@@ -53,9 +54,9 @@ def legendre_cpu(x: Tensor, theta: Tensor, nlat: int, lmax: int, synthesis: bool
     to_rings = [near.numpy(), rings.numpy(), rings_at]
     to_degrees = [far.numpy(), degrees.numpy(), degrees_at]
     if synthesis:
-        run(mover("gather", size), to_degrees, (), jobs)
+        run(ready(mover, "gather", size), to_degrees, (), jobs)
     else:
-        run(mover("fold", size), to_rings, (), jobs)
+        run(ready(mover, "fold", size), to_rings, (), jobs)
     ring_end = degree_end = 0
     for at, block in enumerate(blocks):
         functions = functions_of(block, at, recurrence, tables, field)
@@ -69,7 +70,7 @@ def legendre_cpu(x: Tensor, theta: Tensor, nlat: int, lmax: int, synthesis: bool
             else:
                 torch.bmm(ring_part, table.mT, out=degree_part)
     if synthesis:
-        run(mover("unfold", size), to_rings, (), jobs)
+        run(ready(mover, "unfold", size), to_rings, (), jobs)
     else:
-        run(mover("scatter", size), to_degrees, (), jobs)
+        run(ready(mover, "scatter", size), to_degrees, (), jobs)
     return torch.view_as_complex(y)

@@ -6,9 +6,9 @@ Reads JSON lines on standard input. The first is the job: ``build`` (the argumen
 on the command line), ``x_shape``, ``complex``, ``passes`` (``training``: forward and backward, timed apart;
 ``inference``: forward without gradient), ``threads`` and ``clock``. The answer holds ``build`` (seconds), ``entries``
 (of the stencil, if there is one) and the resident memory of the process before and after building. Each further line,
-whatever it says, asks for one turn; its answer is ``{"forward", "backward", "inference"}`` in seconds, as far as asked
-for, ``peak``, the most memory that the process held during this turn, and ``baseline``, what it held once warm with no
-field at hand.
+whatever it says, asks for one turn, which lasts a tenth of a second or one pass; its answer is ``{"forward",
+"backward", "inference"}`` in seconds, as far as asked for, ``peak``, the most memory that the process held during this
+turn, and ``baseline``, what it held once warm with no field at hand.
 Memory is in bytes, 0 where the system does not tell. Imports torch, and of armillary nothing by itself.
 """
 
@@ -19,6 +19,7 @@ import ctypes
 import gc
 import importlib
 import json
+import statistics
 import sys
 import time
 import warnings
@@ -30,6 +31,7 @@ import torch
 
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
 WARM_UP = 2
+TURN = 0.1  # seconds that a turn lasts at least: short passes are made again, and their median counts
 
 
 def training_pass(
@@ -67,6 +69,16 @@ def one_turn(
     if "training" in job["passes"]:
         times |= training_pass(module, x, grad, clock)
     return times
+
+
+def long_turn(
+    module: torch.nn.Module, x: torch.Tensor, grad: torch.Tensor | None, job: dict[str, Any]
+) -> dict[str, float]:
+    """The medians over as many turns as ``TURN`` holds, at least one."""
+    until, turns = time.perf_counter() + TURN, [one_turn(module, x, grad, job)]
+    while time.perf_counter() < until:
+        turns.append(one_turn(module, x, grad, job))
+    return {part: statistics.median(turn[part] for turn in turns) for part in turns[0]}
 
 
 def make_field(job: dict[str, Any]) -> torch.Tensor:
@@ -120,7 +132,7 @@ def main() -> None:
     print(json.dumps(built | {"entries": 0 if stencil is None else len(stencil)}), flush=True)
     for _ in sys.stdin:
         forget_peak()
-        times = one_turn(module, x, grad, job)
+        times = long_turn(module, x, grad, job)
         print(json.dumps(times | {"peak": memory("VmHWM"), "baseline": baseline}), flush=True)
 
 

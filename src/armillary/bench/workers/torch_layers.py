@@ -1,4 +1,4 @@
-"""Builders of what needs only torch, for the worker ``timer.py``: planar convolution and the matrix product."""
+"""Builders of what needs only torch, for the worker ``timer.py``: planar convolution, a matrix product, a copy."""
 
 from __future__ import annotations
 
@@ -42,6 +42,17 @@ class MatrixProduct(nn.Module):
         return x @ self.weight
 
 
+class Copy(nn.Module):
+    """x copied to memory that is there already."""
+
+    def __init__(self, numbers: int) -> None:
+        super().__init__()
+        self.register_buffer("target", torch.zeros(numbers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.get_buffer("target").copy_(x)
+
+
 def build_conv2d(layer: dict[str, Any]) -> nn.Module:
     """A planar convolution, circular around the rings or padded with zeros."""
     kind = RingConv2d if layer["circular"] else Conv2d
@@ -53,4 +64,9 @@ def build_product(layer: dict[str, Any]) -> nn.Module:
     return MatrixProduct(layer["size"])
 
 
-BUILDERS = {"conv2d": build_conv2d, "product": build_product}
+def build_copy(layer: dict[str, Any]) -> nn.Module:
+    """A copy of so many numbers."""
+    return Copy(layer["numbers"])
+
+
+BUILDERS = {"conv2d": build_conv2d, "product": build_product, "copy": build_copy}
