@@ -81,7 +81,7 @@ def test_both_orders_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     for order in ("contract_then_mix", "mix_then_contract"):
         maker = getattr(disco_cpu, order)
         monkeypatch.setattr(disco_cpu, order, lambda size, maker=maker, order=order: made.append(order) or maker(size))
-    monkeypatch.setattr(disco_cpu, "_ready", lambda make, size: make(size))
+    monkeypatch.setattr(disco_cpu, "ready", lambda make, size: make(size))
     layer = DiscoConvTranspose(32, 32, GaussLegendre(24), GaussLegendre(48), basis=PiecewiseLinear(2, 3), cutoff=0.16)
     arguments = parts(layer, torch.float64)
     y = disco_cpu.disco_cpu(*arguments)

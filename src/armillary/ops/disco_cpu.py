@@ -120,6 +120,7 @@ class _Plan:
         self.slots = _rings_at_once(self.entries, bounds)
         self.entries_by_latitude = np.diff(bounds)
         self.contraction = self._contraction()
+        self.divisions: dict[tuple[int, ...], tuple[list[tuple[int, int]], list[tuple[int, int]]]] = {}
 
     def _contraction(self) -> _Contraction:
         """The stencil as the contracting kernels want it: in pairs if it is symmetric, its functions in blocks."""
@@ -178,6 +179,24 @@ def _runs(chosen: np.ndarray, cost: np.ndarray, count: int) -> list[tuple[int, i
     return parts
 
 
+def _divide(
+    work: _Plan, channels: int, out_channels: int, inner: int, points: int, nlon_out: int
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """The runs of latitudes to contract first and those to mix first, as is cheaper; found once for each layer."""
+    threads = torch.get_num_threads()
+    key = (channels, out_channels, inner, points, threads)
+    if key not in work.divisions:
+        functions, gather = work.values.shape[1], work.contraction
+        pairs = work.entries_by_latitude * work.repeats * functions
+        mixed = inner * out_channels * functions
+        gather_cost = pairs * (channels / (_CONTRACT_SPEED * gather.entries.shape[1])) + nlon_out * mixed
+        spread_cost = pairs * (out_channels / _SUM_SPEED) + points / work.nlat_out * mixed
+        gathers = gather_cost <= spread_cost
+        runs = (_runs(gathers, gather_cost, 2 * threads), _runs(~gathers, spread_cost, 2 * threads))
+        work.divisions[key] = runs
+    return work.divisions[key]
+
+
 def _rows_at_once(rows: int, most: int) -> int:
     return most if rows >= most else 1 << (rows - 1).bit_length()
 
@@ -215,15 +234,10 @@ def disco_cpu(
     y = empty(field, batch, out_channels, work.nlat_out, nlon_out)
     mixing = w.numpy().reshape(groups, -1, inner, functions)
     gather = work.contraction
-    pairs = work.entries_by_latitude * work.repeats * functions
-    mixed = inner * out_channels * functions
-    gather_cost = pairs * (channels / (_CONTRACT_SPEED * gather.entries.shape[1])) + nlon_out * mixed
-    spread_cost = pairs * (out_channels / _SUM_SPEED) + nlat / work.nlat_out * nlon * mixed
-    gathers = gather_cost <= spread_cost
-    count = 2 * torch.get_num_threads()
+    contracted, spread = _divide(work, channels, out_channels, inner, nlat * nlon, nlon_out)
     size, vectors = work.itemsize, work.vectors
     numbers = (work.slots, work.pad, work.length, work.tile)
-    if gathers.any():
+    if contracted:
         matrix = np.zeros((*mixing.shape[:3], gather.rows), mixing.dtype)
         matrix[..., :functions] = mixing[..., gather.order]
         mix = _rows_at_once(out_channels // groups, _MIX_ROWS)
@@ -231,8 +245,8 @@ def disco_cpu(
         shifts = _packed(shift.numpy().reshape(groups, 1, -1), mix).ravel()
         micro = (mix, contract(gather.values.shape[2], gather.evens, vectors, size), strip(mix, vectors, size))
         arrays = [field.numpy(), gather.entries, gather.starts, work.reach, gather.values, weights, shifts, y.numpy()]
-        run(ready(contract_then_mix, size), arrays, (*numbers, *micro), _runs(gathers, gather_cost, count))
-    if not gathers.all():
+        run(ready(contract_then_mix, size), arrays, (*numbers, *micro), contracted)
+    if spread:
         mix = _rows_at_once(out_channels // groups * functions, _MIX_ROWS)
         weights = _packed(mixing.transpose(0, 2, 1, 3).reshape(groups, inner, -1), mix)
         micro = (mix, strip(1, vectors, size), strip(mix, vectors, size))
@@ -247,7 +261,7 @@ def disco_cpu(
             shift.numpy(),
             y.numpy(),
         ]
-        run(ready(mix_then_contract, size), arrays, (*numbers, *micro), _runs(~gathers, spread_cost, count))
+        run(ready(mix_then_contract, size), arrays, (*numbers, *micro), spread)
     return y.to(x.dtype)
 
 
