@@ -110,6 +110,19 @@ def test_strided_input() -> None:
     torch.testing.assert_close(got, legendre(x.contiguous(), half(6), 6, 4, False, []), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("synthesis", [False, True])
+def test_rows_cut_from_longer_ones(synthesis: bool) -> None:
+    """Orders 0..4 of rows that hold more, and the same without what follows the last row in memory."""
+    long = randn(3, 6, 9)
+    long[..., 5:] = torch.nan
+    whole = torch.empty(3 * 6 * 9 - 4, dtype=torch.complex128).copy_(long.flatten()[:-4])
+    for x in (long[..., :5], whole.as_strided((3, 6, 5), (54, 9, 1)), long[1:, :, :5], long[:, ::2, :5]):
+        nlat, lmax = (x.shape[1], 4) if not synthesis else (7, x.shape[1] - 1)
+        got = legendre(x, half(nlat), nlat, lmax, synthesis, [])
+        torch.testing.assert_close(got, legendre(x.clone(), half(nlat), nlat, lmax, synthesis, []), rtol=0, atol=0)
+        assert not got.isnan().any()
+
+
 def test_results_do_not_depend_on_threads() -> None:
     x, before = randn(3, 40, 40), torch.get_num_threads()
     try:

@@ -38,6 +38,7 @@ def test_convolutions_take_the_lower_precision(name: str, dtype: torch.dtype) ->
     y.float().square().sum().backward()
     assert x.grad is not None
     assert x.grad.dtype == layer.weight.grad.dtype == torch.float32
+    torch.compiler.reset()
     compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
     with torch.autocast("cpu", dtype):
         torch.testing.assert_close(compiled(x), y, rtol=0, atol=float(y.abs().max()) * 4 * torch.finfo(dtype).eps)

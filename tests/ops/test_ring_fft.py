@@ -25,41 +25,48 @@ def waves(n: int, orders: int) -> Tensor:
     return torch.polar(torch.ones_like(phase), -phase)
 
 
+@pytest.mark.parametrize("factors", [None, torch.tensor([0.5, 2.0, 0.0]).double()], ids=["plain", "factors"])
 @pytest.mark.parametrize(("n", "orders"), SIZES)
 @pytest.mark.parametrize("weighted", [False, True])
-def test_the_sums(n: int, orders: int, weighted: bool) -> None:
+def test_the_sums(n: int, orders: int, weighted: bool, factors: Tensor | None) -> None:
     x, y = problem(n, orders)
     twice = torch.where(torch.arange(orders) == 0, 1.0, 2.0).double()
-    wanted = torch.einsum("mq,...q->...m", waves(n, orders), x.to(torch.complex128)) * (twice if weighted else 1)
-    torch.testing.assert_close(ring_analysis(x, orders, weighted), wanted, rtol=0, atol=1e-13)
-    wanted = torch.einsum("mq,...m->...q", waves(n, orders).conj(), y * (1 if weighted else twice)).real
-    torch.testing.assert_close(ring_synthesis(y, n, weighted), wanted, rtol=0, atol=1e-13)
+    rings = torch.ones(3, 1).double() if factors is None else factors[:, None]
+    wanted = (
+        torch.einsum("mq,...q->...m", waves(n, orders), x.to(torch.complex128)) * (twice if weighted else 1) * rings
+    )
+    torch.testing.assert_close(ring_analysis(x, factors, orders, weighted), wanted, rtol=0, atol=1e-13)
+    wanted = torch.einsum("mq,...m->...q", waves(n, orders).conj(), y * (1 if weighted else twice)).real * rings
+    torch.testing.assert_close(ring_synthesis(y, factors, n, weighted), wanted, rtol=0, atol=1e-13)
 
 
+@pytest.mark.parametrize("factors", [None, torch.tensor([0.5, 2.0]).double()], ids=["plain", "factors"])
 @pytest.mark.parametrize(("n", "orders"), SIZES)
 @pytest.mark.parametrize("weighted", [False, True])
-def test_derivatives(n: int, orders: int, weighted: bool) -> None:
+def test_derivatives(n: int, orders: int, weighted: bool, factors: Tensor | None) -> None:
     x, y = problem(n, orders, (2,))
     x.requires_grad_()
     y.requires_grad_()
-    assert torch.autograd.gradcheck(lambda v: ring_analysis(v, orders, weighted), x)
-    assert torch.autograd.gradgradcheck(lambda v: ring_analysis(v, orders, weighted), x)
-    assert torch.autograd.gradcheck(lambda v: ring_synthesis(v, n, weighted), y)
-    assert torch.autograd.gradgradcheck(lambda v: ring_synthesis(v, n, weighted), y)
+    assert torch.autograd.gradcheck(lambda v: ring_analysis(v, factors, orders, weighted), x)
+    assert torch.autograd.gradgradcheck(lambda v: ring_analysis(v, factors, orders, weighted), x)
+    assert torch.autograd.gradcheck(lambda v: ring_synthesis(v, factors, n, weighted), y)
+    assert torch.autograd.gradgradcheck(lambda v: ring_synthesis(v, factors, n, weighted), y)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_operator_contract(weighted: bool) -> None:
     x, y = problem(8, 3)
-    torch.library.opcheck(ring_analysis, (x.requires_grad_(), 3, weighted))
-    torch.library.opcheck(ring_synthesis, (y.requires_grad_(), 8, weighted))
+    factors = torch.rand(3).double()
+    torch.library.opcheck(ring_analysis, (x.requires_grad_(), factors, 3, weighted))
+    torch.library.opcheck(ring_synthesis, (y.requires_grad_(), factors, 8, weighted))
 
 
 def test_arguments_are_left_alone() -> None:
     x, y = problem(8, 4)
     before = x.clone(), y.clone()
     for weighted in (False, True):
-        ring_analysis(x, 4, weighted)
-        ring_synthesis(y, 8, weighted)
+        for factors in (None, torch.rand(3).double()):
+            ring_analysis(x, factors, 4, weighted)
+            ring_synthesis(y, factors, 8, weighted)
     assert torch.equal(x, before[0])
     assert torch.equal(y, before[1])

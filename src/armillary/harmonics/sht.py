@@ -118,10 +118,13 @@ class SHT(_LegendreStage):
         if x.is_complex():
             raise ValueError("x is complex, SHT wants a real field: transform x.real and x.imag.")
         x = x.to(torch.promote_types(x.dtype, torch.float32))
-        rings = ring_analysis(x.reshape(-1, *self.grid.shape), self.lmax + 1, False)
-        with without_autocast(x):
-            weighted = ring_integrals(rings, self.constant("even", x), self.constant("odd", x), 0)
-        return self._legendre(weighted, False).reshape(*x.shape[:-2], self.lmax + 1, self.lmax + 1)
+        even, odd = self.constant("even", x), self.constant("odd", x)
+        weights = even if even.ndim == 1 else None
+        rings = ring_analysis(x.reshape(-1, *self.grid.shape), weights, self.lmax + 1, False)
+        if weights is None:
+            with without_autocast(x):
+                rings = ring_integrals(rings, even, odd, 0)
+        return self._legendre(rings, False).reshape(*x.shape[:-2], self.lmax + 1, self.lmax + 1)
 
 
 class InverseSHT(_LegendreStage):
@@ -144,4 +147,4 @@ class InverseSHT(_LegendreStage):
                 f"wants complex (..., {size}, {size}): build it with the lmax of the SHT that made them."
             )
         rings = self._legendre(coefficients.reshape(-1, size, size), True)
-        return ring_synthesis(rings, self.grid.nlon, False).reshape(*coefficients.shape[:-2], *self.grid.shape)
+        return ring_synthesis(rings, None, self.grid.nlon, False).reshape(*coefficients.shape[:-2], *self.grid.shape)

@@ -39,13 +39,24 @@ def _places(blocks: tuple[Block, ...], orders: int) -> tuple[np.ndarray, np.ndar
     return rings, degrees, ring_end, degree_end
 
 
+def _rows(x: Tensor) -> Tensor:
+    """x (B, rows, M) with its numbers side by side: as it is or, where it is cut from longer rows, with the rest of
+    them, which is not looked at; else a copy."""
+    pitch = x.stride(1)
+    if x.stride() == (pitch * x.shape[1], pitch, 1) and pitch >= x.shape[2]:
+        whole = (x.shape[0], x.shape[1], pitch)
+        if x.storage_offset() + x.shape[0] * x.shape[1] * pitch <= x.untyped_storage().nbytes() // x.itemsize:
+            return x.as_strided(whole, x.stride())
+    return x.contiguous()
+
+
 def legendre_cpu(x: Tensor, theta: Tensor, nlat: int, lmax: int, synthesis: bool, tables: Sequence[Tensor]) -> Tensor:
     """``ops.legendre.legendre`` on the CPU."""
     batch, _, orders = x.shape
     blocks = blocks_of(theta, lmax, orders, len(tables) > 0)
     recurrence = None if tables else Recurrence(theta.numpy(), lmax, orders)
     rings_at, degrees_at, ring_rows, degree_rows = _places(blocks, orders)
-    field = torch.view_as_real(x.detach()).contiguous()
+    field = torch.view_as_real(_rows(x.detach()))
     columns, size = 2 * batch, field.itemsize
     rings, degrees = empty(field, columns * ring_rows), empty(field, columns * degree_rows)
     y = empty(field, batch, nlat if synthesis else lmax + 1, orders, 2)
