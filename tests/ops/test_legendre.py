@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from armillary.ops import legendre_cpu
 from armillary.ops.legendre import legendre, legendre_reference
 from armillary.ops.legendre_blocks import Recurrence, blocks_of, legendre_tables, tabulates
 from armillary.ops.quadrature import clenshaw_curtis, gauss_legendre
@@ -170,3 +171,22 @@ def test_blocks_hold_every_order_once() -> None:
             assert sorted(held) == list(range(orders))
             assert all(block.degrees == ((120 - block.m0) // 2 + 1, (119 - block.m0) // 2 + 1) for block in blocks)
     assert blocks_of(half(8), 120, 17, True) is blocks_of(half(8), 120, 17, True)
+
+
+@pytest.mark.parametrize(("nlat", "orders"), [(33, 33), (64, 50), (9, 1)])
+def test_groups_of_blocks(nlat: int, orders: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Orders moved and multiplied a few at a time, as large batches are."""
+    blocks = blocks_of(half(nlat), nlat - 1, orders, False)
+    monkeypatch.setattr(legendre_cpu, "_GROUP_NUMBERS", 1)
+    legendre_cpu._groups.cache_clear()
+    try:
+        groups, _, _ = legendre_cpu._groups(blocks, orders, 4)
+        assert [m for group in groups for m in range(group.m0, group.m1)] == list(range(orders))
+        assert len(groups) == -(-len(blocks) // 2)
+        for synthesis in (False, True):
+            x = randn(2, nlat, orders)
+            wanted = by_the_table(x, gauss_legendre(nlat)[0], nlat - 1, synthesis)
+            got = legendre(x, half(nlat), nlat, nlat - 1, synthesis, [])
+            torch.testing.assert_close(got, wanted, rtol=0, atol=1e-11)
+    finally:
+        legendre_cpu._groups.cache_clear()

@@ -1,13 +1,16 @@
 """The Legendre stage on the CPU: fields are moved once into rows of one order each, multiplied, and moved back.
 
 What is moved, 8 bytes for each complex number of the field and of its coefficients, goes a cache line of orders at a
-time; the products are those of the BLAS that torch has.
+time; the products are those of the BLAS that torch has. Orders are taken in groups of blocks, so that what lies between
+is small and its memory is used again.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,24 +22,43 @@ from armillary.ops.legendre_kernels import ORDERS, mover
 from armillary.ops.memory import empty
 from armillary.ops.threads import run
 
+_GROUP_NUMBERS = 2**21  # of rows that lie between the field and the products, for a group of blocks
+
+
+class _Group(NamedTuple):
+    """Blocks of consecutive orders m0..m1, the first of them number ``first``, and how many numbers each column has."""
+
+    first: int
+    blocks: tuple[Block, ...]
+    m0: int
+    m1: int
+    rings: int
+    degrees: int
+
 
 @lru_cache(maxsize=32)
-def _places(blocks: tuple[Block, ...], orders: int) -> tuple[np.ndarray, np.ndarray, int, int]:
-    """Where the rows of each order lie, for one column: rings (M, 2, 2) and degrees (M, 2, 3).
+def _groups(blocks: tuple[Block, ...], orders: int, columns: int) -> tuple[list[_Group], np.ndarray, np.ndarray]:
+    """The groups, and where the rows of each order lie in its group, for one column: rings (M, 2, 2) and degrees (M, 2,
+    3).
 
-    Rings: offset, how many; degrees: offset, how many, how many of them at the head lie below the order. Then the sizes
-    of both.
+    Rings: offset, how many; degrees: offset, how many, how many of them at the head lie below the order.
     """
     rings, degrees = np.zeros((orders, 2, 2), np.int64), np.zeros((orders, 2, 3), np.int64)
-    ring_end = degree_end = 0
-    for block in blocks:
+    groups: list[_Group] = []
+    ring_end = degree_end = first = 0
+    for at, block in enumerate(blocks):
         for s in (0, 1):
             for n in range(block.size):
                 rings[block.m0 + 2 * n, s] = ring_end, block.live
                 degrees[block.m0 + 2 * n, s] = degree_end, block.degrees[s], n
                 ring_end += block.live
                 degree_end += block.degrees[s]
-    return rings, degrees, ring_end, degree_end
+        last = at + 1 == len(blocks)
+        if last or (block.m0 % 2 and (ring_end + degree_end) * columns >= _GROUP_NUMBERS):  # odd orders end a range
+            m0, m1 = blocks[first].m0, orders if last else blocks[at + 1].m0
+            groups.append(_Group(first, blocks[first : at + 1], m0, m1, ring_end, degree_end))
+            ring_end, degree_end, first = 0, 0, at + 1
+    return groups, rings, degrees
 
 
 def _rows(x: Tensor) -> Tensor:
@@ -53,35 +75,32 @@ def _rows(x: Tensor) -> Tensor:
 def legendre_cpu(x: Tensor, theta: Tensor, nlat: int, lmax: int, synthesis: bool, tables: Sequence[Tensor]) -> Tensor:
     """``ops.legendre.legendre`` on the CPU."""
     batch, _, orders = x.shape
-    blocks = blocks_of(theta, lmax, orders, len(tables) > 0)
     recurrence = None if tables else Recurrence(theta.numpy(), lmax, orders)
-    rings_at, degrees_at, ring_rows, degree_rows = _places(blocks, orders)
     field = torch.view_as_real(_rows(x.detach()))
     columns, size = 2 * batch, field.itemsize
-    rings, degrees = empty(field, columns * ring_rows), empty(field, columns * degree_rows)
+    groups, rings_at, degrees_at = _groups(blocks_of(theta, lmax, orders, len(tables) > 0), orders, columns)
+    rings = empty(field, columns * max(group.rings for group in groups))
+    degrees = empty(field, columns * max(group.degrees for group in groups))
     y = empty(field, batch, nlat if synthesis else lmax + 1, orders, 2)
-    jobs = [(m, min(m + ORDERS, orders)) for m in range(0, orders, ORDERS)]
-    near, far = (field, y) if not synthesis else (y, field)
-    to_rings = [near.numpy(), rings.numpy(), rings_at]
-    to_degrees = [far.numpy(), degrees.numpy(), degrees_at]
-    if synthesis:
-        run(ready(mover, "gather", size), to_degrees, (), jobs)
-    else:
-        run(ready(mover, "fold", size), to_rings, (), jobs)
-    ring_end = degree_end = 0
-    for at, block in enumerate(blocks):
-        functions = functions_of(block, at, recurrence, tables, field)
-        for s, table in enumerate(functions):
-            ring_shape, degree_shape = (block.size, columns, block.live), (block.size, columns, block.degrees[s])
-            ring_part = rings[ring_end:][: columns * block.size * block.live].view(ring_shape)
-            degree_part = degrees[degree_end:][: columns * block.size * block.degrees[s]].view(degree_shape)
-            ring_end, degree_end = ring_end + ring_part.numel(), degree_end + degree_part.numel()
-            if synthesis:
-                torch.bmm(degree_part, table, out=ring_part)
-            else:
-                torch.bmm(ring_part, table.mT, out=degree_part)
-    if synthesis:
-        run(ready(mover, "unfold", size), to_rings, (), jobs)
-    else:
-        run(ready(mover, "scatter", size), to_degrees, (), jobs)
+    near, far = (y, field) if synthesis else (field, y)
+    fold, unfold, gather, scatter = (ready(mover, kind, size) for kind in ("fold", "unfold", "gather", "scatter"))
+    of_rings = [near.numpy(), rings.numpy(), rings_at]
+    of_degrees = [far.numpy(), degrees.numpy(), degrees_at]
+    for group in groups:
+        taken = min(ORDERS, -(-(group.m1 - group.m0) // torch.get_num_threads()))
+        jobs = [(m, min(m + taken, group.m1)) for m in range(group.m0, group.m1, taken)]
+        run(*((gather, of_degrees) if synthesis else (fold, of_rings)), (), jobs)
+        ring_end = degree_end = 0
+        for at, block in enumerate(group.blocks, group.first):
+            functions = functions_of(block, at, recurrence, tables, field)
+            for s, table in enumerate(functions):
+                ring_shape, degree_shape = (block.size, columns, block.live), (block.size, columns, block.degrees[s])
+                ring_part = rings[ring_end:][: math.prod(ring_shape)].view(ring_shape)
+                degree_part = degrees[degree_end:][: math.prod(degree_shape)].view(degree_shape)
+                ring_end, degree_end = ring_end + ring_part.numel(), degree_end + degree_part.numel()
+                if synthesis:
+                    torch.bmm(degree_part, table, out=ring_part)
+                else:
+                    torch.bmm(ring_part, table.mT, out=degree_part)
+        run(*((unfold, of_rings) if synthesis else (scatter, of_degrees)), (), jobs)
     return torch.view_as_complex(y)
