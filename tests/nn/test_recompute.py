@@ -38,11 +38,16 @@ def test_the_same_step(kind: str) -> None:
         torch.testing.assert_close(buffers_again[name], buffers[name], msg=name)
 
 
-def test_a_batch_counts_once_in_running_statistics() -> None:
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_batch_counts_once_in_running_statistics(compiled: bool) -> None:
     for momentum in (0.1, None):
         norm = SphereBatchNorm(2, GRID, momentum=momentum)
         x = torch.randn(3, 2, *GRID.shape, requires_grad=True)
-        recomputed(norm, x).sum().backward()
+
+        def run(x: Tensor, norm: SphereBatchNorm = norm) -> Tensor:
+            return recomputed(norm, x)
+
+        (torch.compile(run, backend="aot_eager") if compiled else run)(x).sum().backward()
         assert int(norm.num_batches_tracked) == 1
         assert norm.momentum == momentum
         once = SphereBatchNorm(2, GRID, momentum=momentum)

@@ -29,14 +29,14 @@ def _untracked(module: nn.Module) -> Iterator[None]:
 def recomputed(module: nn.Module, x: Tensor) -> Tensor:
     """``module(x)``, of which only x is kept for the backward pass: it runs again there.
 
-    The same numbers, dropout included, for about a third more time. Without a gradient it is a plain call.
+    The same numbers, dropout included, for about a third more time. Without a gradient it is a plain call, and under
+    ``torch.compile`` too: a compiled graph decides by itself what to keep, and would count a batch twice in running
+    statistics.
     """
-    if not torch.is_grad_enabled():
+    if not torch.is_grad_enabled() or torch.compiler.is_compiling():
         return module(x)
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         return nullcontext(), _untracked(module)
 
-    if torch.compiler.is_compiling():  # its own partitioner takes no contexts, and functionalises the statistics
-        return checkpoint(module, x, use_reentrant=False)
     return checkpoint(module, x, use_reentrant=False, context_fn=contexts)
