@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from armillary.ops.legendre_blocks import Recurrence, blocks_of, functions_of
+from armillary.ops.legendre_blocks import Recurrence, blocks_of, functions_of, parts_of
 
 
 def legendre_reference(
@@ -33,8 +33,8 @@ def legendre_reference(
     half = len(theta)
     recurrence = None if tables else Recurrence(theta.cpu().numpy(), lmax, orders)
     y = x.new_zeros(batch, nlat if synthesis else lmax + 1, orders)
-    for at, block in enumerate(blocks_of(theta, lmax, orders, len(tables) > 0)):
-        functions = functions_of(block, at, recurrence, tables, x.real)
+    for part in parts_of(blocks_of(theta, lmax, orders, len(tables) > 0), 0, orders):
+        block, functions = part.block, functions_of(part, recurrence, tables, x.real)
         near = slice(half - block.live, half)
         if not synthesis:
             north, south = x[:, :half, block.orders], x.flip(1)[:, :half, block.orders]
@@ -48,10 +48,10 @@ def legendre_reference(
             continue
         sums = []
         for s in (0, 1):
-            part = x[:, block.m0 + s :: 2, block.orders].clone()
+            degrees = x[:, block.m0 + s :: 2, block.orders].clone()
             for n in range(1, block.size):
-                part[:, :n, n] = 0  # degrees below the order
-            sums.append(torch.einsum("blm,mlj->bjm", part, functions[s].to(x.dtype)))
+                degrees[:, :n, n] = 0  # below the order
+            sums.append(torch.einsum("blm,mlj->bjm", degrees, functions[s].to(x.dtype)))
         y[:, near, block.orders] = sums[0] + sums[1]
         mirrored = slice(nlat - half, nlat - half + block.live)
         y[:, mirrored, block.orders] = (sums[0] - sums[1]).flip(1)

@@ -105,12 +105,30 @@ def legendre_tables(theta: Tensor, lmax: int) -> list[Tensor]:
     return tables
 
 
-def functions_of(
-    block: Block, at: int, recurrence: Recurrence | None, tables: Sequence[Tensor], like: Tensor
-) -> Sequence[Tensor]:
-    """Both kinds of functions of a block (size, degrees, live): those of number ``at`` in the tables, or made in the
-    dtype and on the device of ``like``."""
+class Part(NamedTuple):
+    """Consecutive orders of block number ``number``, from its ``start``-th on, as a block of their own."""
+
+    number: int
+    start: int
+    block: Block
+
+
+def parts_of(blocks: Sequence[Block], m0: int, m1: int) -> list[Part]:
+    """The parts of blocks that hold the orders m0..m1 - 1."""
+    parts = []
+    for number, block in enumerate(blocks):
+        start, end = (min(max(0, (m - block.m0 + 1) // 2), block.size) for m in (m0, m1))
+        if start < end:
+            even, odd = (max(0, degrees - start) for degrees in block.degrees)
+            parts.append(Part(number, start, Block(block.m0 + 2 * start, end - start, (even, odd), block.live)))
+    return parts
+
+
+def functions_of(part: Part, recurrence: Recurrence | None, tables: Sequence[Tensor], like: Tensor) -> Sequence[Tensor]:
+    """Both kinds of functions of a part (size, degrees, live): cut from the tables of all blocks, or made in the dtype
+    and on the device of ``like``."""
+    number, start, block = part
     if recurrence is None:
-        return tables[2 * at : 2 * at + 2]
+        return [table[start : start + block.size, start:] for table in tables[2 * number : 2 * number + 2]]
     functions = recurrence.functions(block.m0, block.size, like.dtype)[:2]
     return [f[..., f.shape[2] - block.live :].to(like.device) for f in functions]

@@ -17,21 +17,22 @@ import torch
 from torch import Tensor
 
 from armillary.ops.compiling import ready
-from armillary.ops.legendre_blocks import Block, Recurrence, blocks_of, functions_of
-from armillary.ops.legendre_kernels import ORDERS, mover
+from armillary.ops.legendre_blocks import Block, Part, Recurrence, blocks_of, functions_of, parts_of
+from armillary.ops.legendre_kernels import LINE, ORDERS, mover
 from armillary.ops.memory import empty
 from armillary.ops.threads import run
+from armillary.ops.vectors import lanes, transpose
 
-_GROUP_NUMBERS = 2**21  # of rows that lie between the field and the products, for a group of blocks
+_GROUP_NUMBERS = 2**20  # of rows that lie between the field and the products, for a group of orders: two level-2 caches
+_JOBS = 8  # that a thread has at least
 
 
 class _Group(NamedTuple):
-    """Blocks of consecutive orders m0..m1, the first of them number ``first``, and how many numbers each column has."""
+    """Consecutive orders m0..m1 - 1, the parts of blocks that hold them, and how many numbers each column has."""
 
-    first: int
-    blocks: tuple[Block, ...]
     m0: int
     m1: int
+    parts: list[Part]
     rings: int
     degrees: int
 
@@ -44,20 +45,21 @@ def _groups(blocks: tuple[Block, ...], orders: int, columns: int) -> tuple[list[
     Rings: offset, how many; degrees: offset, how many, how many of them at the head lie below the order.
     """
     rings, degrees = np.zeros((orders, 2, 2), np.int64), np.zeros((orders, 2, 3), np.int64)
+    numbers = columns * max(2 * block.live + sum(block.degrees) for block in blocks)  # of an order
+    lines = max(1, _GROUP_NUMBERS // max(1, numbers * LINE))
     groups: list[_Group] = []
-    ring_end = degree_end = first = 0
-    for at, block in enumerate(blocks):
-        for s in (0, 1):
-            for n in range(block.size):
-                rings[block.m0 + 2 * n, s] = ring_end, block.live
-                degrees[block.m0 + 2 * n, s] = degree_end, block.degrees[s], n
-                ring_end += block.live
-                degree_end += block.degrees[s]
-        last = at + 1 == len(blocks)
-        if last or (block.m0 % 2 and (ring_end + degree_end) * columns >= _GROUP_NUMBERS):  # odd orders end a range
-            m0, m1 = blocks[first].m0, orders if last else blocks[at + 1].m0
-            groups.append(_Group(first, blocks[first : at + 1], m0, m1, ring_end, degree_end))
-            ring_end, degree_end, first = 0, 0, at + 1
+    for m0 in range(0, orders, lines * LINE):
+        m1 = min(m0 + lines * LINE, orders)
+        ring_end = degree_end = 0
+        parts = parts_of(blocks, m0, m1)
+        for _, _, block in parts:
+            for s in (0, 1):
+                for n in range(block.size):
+                    rings[block.m0 + 2 * n, s] = ring_end, block.live
+                    degrees[block.m0 + 2 * n, s] = degree_end, block.degrees[s], n
+                    ring_end += block.live
+                    degree_end += block.degrees[s]
+        groups.append(_Group(m0, m1, parts, ring_end, degree_end))
     return groups, rings, degrees
 
 
@@ -78,21 +80,24 @@ def legendre_cpu(x: Tensor, theta: Tensor, nlat: int, lmax: int, synthesis: bool
     recurrence = None if tables else Recurrence(theta.numpy(), lmax, orders)
     field = torch.view_as_real(_rows(x.detach()))
     columns, size = 2 * batch, field.itemsize
-    groups, rings_at, degrees_at = _groups(blocks_of(theta, lmax, orders, len(tables) > 0), orders, columns)
+    blocks = blocks_of(theta, lmax, orders, len(tables) > 0)
+    groups, rings_at, degrees_at = _groups(blocks, orders, columns)
     rings = empty(field, columns * max(group.rings for group in groups))
     degrees = empty(field, columns * max(group.degrees for group in groups))
     y = empty(field, batch, nlat if synthesis else lmax + 1, orders, 2)
     near, far = (y, field) if synthesis else (field, y)
     fold, unfold, gather, scatter = (ready(mover, kind, size) for kind in ("fold", "unfold", "gather", "scatter"))
+    threads, moving = torch.get_num_threads(), (ready(transpose, size), lanes(size))
     of_rings = [near.numpy(), rings.numpy(), rings_at]
     of_degrees = [far.numpy(), degrees.numpy(), degrees_at]
     for group in groups:
-        taken = min(ORDERS, -(-(group.m1 - group.m0) // torch.get_num_threads()))
-        jobs = [(m, min(m + taken, group.m1)) for m in range(group.m0, group.m1, taken)]
-        run(*((gather, of_degrees) if synthesis else (fold, of_rings)), (), jobs)
+        chunks = -(-(group.m1 - group.m0) // ORDERS) * batch
+        cuts = np.linspace(0, chunks, min(chunks, _JOBS * threads) + 1).astype(int)
+        jobs, numbers = list(zip(cuts[:-1], cuts[1:], strict=True)), (group.m0, group.m1, *moving)
+        run(*((gather, of_degrees) if synthesis else (fold, of_rings)), numbers, jobs)
         ring_end = degree_end = 0
-        for at, block in enumerate(group.blocks, group.first):
-            functions = functions_of(block, at, recurrence, tables, field)
+        for part in group.parts:
+            block, functions = part.block, functions_of(part, recurrence, tables, field)
             for s, table in enumerate(functions):
                 ring_shape, degree_shape = (block.size, columns, block.live), (block.size, columns, block.degrees[s])
                 ring_part = rings[ring_end:][: math.prod(ring_shape)].view(ring_shape)
@@ -102,5 +107,5 @@ def legendre_cpu(x: Tensor, theta: Tensor, nlat: int, lmax: int, synthesis: bool
                     torch.bmm(degree_part, table, out=ring_part)
                 else:
                     torch.bmm(ring_part, table.mT, out=degree_part)
-        run(*((unfold, of_rings) if synthesis else (scatter, of_degrees)), (), jobs)
+        run(*((unfold, of_rings) if synthesis else (scatter, of_degrees)), numbers, jobs)
     return torch.view_as_complex(y)

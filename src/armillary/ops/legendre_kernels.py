@@ -17,10 +17,11 @@ import numba
 import numpy as np
 from numba import carray, types
 
-from armillary.ops.vectors import pointer, take
+from armillary.ops.vectors import call, pointer, take
 
 _STEP = 256  # powers of two that are taken out at once
 TILE, ORDERS = 32, 16  # rings or degrees, and orders, that are moved at once
+LINE = 8  # orders in a cache line of 64 bytes, or two of float64
 _CHECK_EVERY = 16  # degrees; in so many a function grows by less than 2^_STEP
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -68,9 +69,9 @@ def _store(source, first, target):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def _zero(target, count):  # type: ignore[no-untyped-def]
+def _zero(target, at, count):  # type: ignore[no-untyped-def]
     for i in range(count):
-        target[np.uintp(i)] = 0
+        target[at + np.uintp(i)] = 0
 
 
 @_jit
@@ -100,7 +101,7 @@ def _order(m, lmax, cosine, current, previous, exponent, even, odd, skip):  # ty
     for l in range(m, lmax + 1):
         i = (l - m) // 2 + skip
         row = even[i] if (l - m) % 2 == 0 else odd[i]
-        _zero(row, first)
+        _zero(row, np.uintp(0), first)
         if l == m:
             _store(current, first, row)
             continue
@@ -147,71 +148,104 @@ def fill(itemsize: int) -> int:
 
 
 # Fields have their orders side by side, rows of the products their rings or degrees. Both are moved in tiles by way of
-# a small buffer, so that whole cache lines are read and written.
+# small buffers, so that whole cache lines are read and written, and turned there a square of vectors at a time.
 # Fields, rows and tiles are flat here and indices unsigned: otherwise most of the time goes into finding places.
-# x is one sample (J or L, width); of each row ``taken`` numbers (order, part) from ``first`` on are moved.
+# x is one sample (J or L, width); of each row ``taken`` numbers (order, part) from ``first`` on are moved. A tile has the
+# numbers of a row ``_PITCH`` apart before it is turned and ``TILE`` apart afterwards, for each of two kinds.
+
+_PITCH = 2 * ORDERS
+_KIND = _PITCH * TILE
 
 
 @_jit
-def _fold(x, nlat, width, first, taken, rows, places, columns, b, tile):  # type: ignore[no-untyped-def]
+def _turn(turn, lanes, rows, columns, source, at, pitch, target, to, target_pitch):  # type: ignore[no-untyped-def]
+    """target[to + j · target_pitch + i] = source[at + i · pitch + j], i < rows, j < columns; squares may overlap."""
+    if rows < lanes or columns < lanes:
+        for i in range(rows):
+            for j in range(columns):
+                here, there = np.uintp(at + i * pitch + j), np.uintp(to + j * target_pitch + i)
+                target[there] = source[here]
+        return
+    here, there = np.int64(source.ctypes.data), np.int64(target.ctypes.data)
+    for i0 in range(0, rows, lanes):
+        i = min(i0, rows - lanes)
+        for j0 in range(0, columns, lanes):
+            j = min(j0, columns - lanes)
+            x = here + (at + i * pitch + j) * source.itemsize
+            y = there + (to + j * target_pitch + i) * target.itemsize
+            call(turn, (x, pitch, y, target_pitch))
+
+
+@_jit
+def _sum_and_difference(source, a, b, target, to, other, count):  # type: ignore[no-untyped-def]
+    for n in range(count):
+        i = np.uintp(n)
+        u, v = source[a + i], source[b + i]
+        target[to + i] = u + v
+        target[other + i] = u - v
+
+
+@_jit
+def _fold(x, nlat, width, first, taken, rows, places, columns, b, tile, flat, turn, lanes):  # type: ignore[no-untyped-def]
     """Rings of one sample to sums and differences of mirrored rings."""
-    half, other = (nlat + 1) // 2, np.uintp(2 * ORDERS * TILE)
+    half = (nlat + 1) // 2
     for j0 in range(0, half, TILE):
         count = min(TILE, half - j0)
         for i in range(count):
             north, south = np.uintp((j0 + i) * width + first), np.uintp((nlat - 1 - j0 - i) * width + first)
-            at = np.uintp(i)
+            at, other = np.uintp(i * _PITCH), np.uintp(_KIND + i * _PITCH)
+            _sum_and_difference(x, north, south, flat, at, other, taken)
+            if north == south:  # the equator is its own image
+                _copy(x, north, flat, at, taken)
+        for s in range(2):
+            _turn(turn, lanes, count, taken, flat, s * _KIND, _PITCH, tile, s * _KIND, TILE)
             for n in range(taken):
-                q = np.uintp(n)
-                u, v = x[north + q], x[south + q]
-                tile[at + q * np.uintp(TILE)] = u if north == south else u + v  # the equator is its own image
-                tile[at + q * np.uintp(TILE) + other] = u - v
-        for n in range(taken):
-            for s in range(2):
-                offset, live = places[(first + n) // 2, s, 0], places[(first + n) // 2, s, 1]
-                skip = max(0, half - live - j0)
-                start = offset * columns + (2 * b + n % 2) * live + j0 - (half - live) + skip
-                _copy(tile, np.uintp((s * 2 * ORDERS + n) * TILE + skip), rows, np.uintp(start), count - skip)
+                skip, start = _rings(j0, half, first, n, s, places, columns, b)
+                _copy(tile, np.uintp(s * _KIND + n * TILE + skip), rows, np.uintp(start), count - skip)
 
 
 @_jit
-def _unfold(x, nlat, width, first, taken, rows, places, columns, b, tile):  # type: ignore[no-untyped-def]
+def _unfold(x, nlat, width, first, taken, rows, places, columns, b, tile, flat, turn, lanes):  # type: ignore[no-untyped-def]
     """The adjoint of ``_fold``."""
-    half, other = (nlat + 1) // 2, np.uintp(2 * ORDERS * TILE)
+    half = (nlat + 1) // 2
     for j0 in range(0, half, TILE):
         count = min(TILE, half - j0)
-        for n in range(taken):
-            for s in range(2):
-                offset, live = places[(first + n) // 2, s, 0], places[(first + n) // 2, s, 1]
-                skip = max(0, half - live - j0)
-                start = offset * columns + (2 * b + n % 2) * live + j0 - (half - live) + skip
-                place = (s * 2 * ORDERS + n) * TILE
-                tile[place : place + min(skip, TILE)] = 0
+        for s in range(2):
+            for n in range(taken):
+                skip, start = _rings(j0, half, first, n, s, places, columns, b)
+                place = s * _KIND + n * TILE
+                _zero(tile, np.uintp(place), min(skip, TILE))
                 _copy(rows, np.uintp(start), tile, np.uintp(place + skip), count - skip)
+            _turn(turn, lanes, taken, count, tile, s * _KIND, TILE, flat, s * _KIND, _PITCH)
         for i in range(count):
             north, south = np.uintp((j0 + i) * width + first), np.uintp((nlat - 1 - j0 - i) * width + first)
-            at = np.uintp(i)
-            for n in range(taken):
-                q = np.uintp(n)
-                u, v = tile[at + q * np.uintp(TILE)], tile[at + q * np.uintp(TILE) + other]
-                x[south + q] = u - v
-                x[north + q] = u if north == south else u + v
+            at, other = np.uintp(i * _PITCH), np.uintp(_KIND + i * _PITCH)
+            _sum_and_difference(flat, at, other, x, north, south, taken)
+            if north == south:
+                _copy(flat, at, x, north, taken)
 
 
 @_jit
-def _gather(x, degrees, width, first, taken, rows, places, columns, b, tile):  # type: ignore[no-untyped-def]
+def _rings(j0, half, first, n, s, places, columns, b):  # type: ignore[no-untyped-def]
+    """(how many of the rings from j0 on are zero, place of the others in the rows) of one order and kind."""
+    offset, live = places[(first + n) // 2, s, 0], places[(first + n) // 2, s, 1]
+    skip = max(0, half - live - j0)
+    return skip, offset * columns + (2 * b + n % 2) * live + j0 - (half - live) + skip
+
+
+@_jit
+def _gather(x, degrees, width, first, taken, rows, places, columns, b, tile, turn, lanes):  # type: ignore[no-untyped-def]
     """Degrees of one sample to rows of every second degree, with zeros for those below the order."""
     for n in range(taken):
         for s in range(2):
             offset, length, zeros = places[(first + n) // 2, s]
             start = offset * columns + (2 * b + n % 2) * length
-            rows[start : start + zeros] = 0
-    for l0 in range(0, degrees, 2 * TILE):
+            _zero(rows, np.uintp(start), zeros)
+    for l0 in range(_first_degree(first), degrees, 2 * TILE):
         count = min(2 * TILE, degrees - l0)
-        for i in range(count):
-            row, at = np.uintp((l0 + i) * width + first), np.uintp((i % 2) * 2 * ORDERS * TILE + i // 2)
-            for n in range(taken):
-                tile[at + np.uintp(n * TILE)] = x[row + np.uintp(n)]
+        for p in range(2):
+            at, length = (l0 + p) * width + first, (count - p + 1) // 2
+            _turn(turn, lanes, length, taken, x, at, 2 * width, tile, p * _KIND, TILE)
         for n in range(taken):
             for s in range(2):
                 place, start, length = _piece(l0, count, first, n, s, places, columns, b)
@@ -219,9 +253,11 @@ def _gather(x, degrees, width, first, taken, rows, places, columns, b, tile):  #
 
 
 @_jit
-def _scatter(x, degrees, width, first, taken, rows, places, columns, b, tile):  # type: ignore[no-untyped-def]
+def _scatter(x, degrees, width, first, taken, rows, places, columns, b, tile, turn, lanes):  # type: ignore[no-untyped-def]
     """The adjoint of ``_gather``: degrees below the order are zero."""
-    for l0 in range(0, degrees, 2 * TILE):
+    for l in range(min(_first_degree(first), degrees)):
+        _zero(x, np.uintp(l * width + first), taken)
+    for l0 in range(_first_degree(first), degrees, 2 * TILE):
         count = min(2 * TILE, degrees - l0)
         if l0 < first // 2 + ORDERS:
             tile[:] = 0
@@ -229,10 +265,15 @@ def _scatter(x, degrees, width, first, taken, rows, places, columns, b, tile):  
             for s in range(2):
                 place, start, length = _piece(l0, count, first, n, s, places, columns, b)
                 _copy(rows, np.uintp(start), tile, np.uintp(place), length)
-        for i in range(count):
-            row, at = np.uintp((l0 + i) * width + first), np.uintp((i % 2) * 2 * ORDERS * TILE + i // 2)
-            for n in range(taken):
-                x[row + np.uintp(n)] = tile[at + np.uintp(n * TILE)]
+        for p in range(2):
+            at, length = (l0 + p) * width + first, (count - p + 1) // 2
+            _turn(turn, lanes, taken, length, tile, p * _KIND, TILE, x, at, 2 * width)
+
+
+@_jit
+def _first_degree(first):  # type: ignore[no-untyped-def]
+    """Degrees before this even one are zero for all orders from (first / 2) on."""
+    return first // 2 // 2 * 2
 
 
 @_jit
@@ -243,7 +284,7 @@ def _piece(l0, count, first, n, s, places, columns, b):  # type: ignore[no-untyp
     parity = (m + s) % 2  # of the degrees of this kind, which lie in the tile at l = l0 + parity + 2i
     i = max(0, (m + s - l0 - parity) // 2)
     start = offset * columns + (2 * b + n % 2) * degrees + zeros + (l0 + parity - m - s) // 2 + i
-    return (parity * 2 * ORDERS + n) * TILE + i, start, (count - parity + 1) // 2 - i
+    return parity * _KIND + n * TILE + i, start, (count - parity + 1) // 2 - i
 
 
 @_jit
@@ -252,32 +293,46 @@ def _copy(source, at, target, to, count):  # type: ignore[no-untyped-def]
         target[to + np.uintp(i)] = source[at + np.uintp(i)]
 
 
+MOVES = ("fold", "unfold", "gather", "scatter")
+
+
 @cache
 def mover(kind: str, itemsize: int) -> int:
     """Between a field (B, J, M, 2) and rows of one order, kind (of reflection or of degree), and column (b, part) each:
     ``fold`` and ``gather`` lead to rows, ``unfold`` and ``scatter`` back.
 
     Arrays: the field, the rows, and places (M, 2, 2 or 3): the offset of each order and kind for one column, the length
-    of its rows, and for degrees the zeros at their head. A job is a run of at most ``ORDERS`` orders.
+    of its rows, and for degrees the zeros at their head; numbers: the first order to be moved and the one after the
+    last, the address of ``vectors.transpose`` and the lanes of a vector. A job is a run of chunks, of ``ORDERS`` orders
+    of one sample each, those of the same orders side by side.
     """
     dtype = np.float32 if itemsize == 4 else np.float64
-    move = {"fold": _fold, "unfold": _unfold, "gather": _gather, "scatter": _scatter}[kind]
+    move = MOVES.index(kind)  # a function in its place would keep the machine code from being found in the cache
 
     @_entry
     def kernel(data):  # type: ignore[no-untyped-def]
         head = carray(data, (4,), np.int64)
-        jobs, t = carray(pointer(head[2]), (head[1], 2), np.int64), carray(pointer(head[3]), (11,), np.int64)
-        batch, length, width = t[1], t[2], t[3] * t[4]
+        jobs, t = carray(pointer(head[2]), (head[1], 2), np.int64), carray(pointer(head[3]), (15,), np.int64)
+        batch, length, width, columns = t[1], t[2], t[3] * t[4], 2 * t[1]
         rows = carray(pointer(t[5]), (t[6],), dtype)
         places = carray(pointer(t[7]), (t[8], t[9], t[10]), np.int64)
-        tile = np.empty(2 * 2 * ORDERS * TILE, dtype)
+        tile, flat = np.empty(2 * _KIND, dtype), np.empty(2 * _KIND, dtype)
+        m0, m1, turn, lanes = t[11], t[12], t[13], t[14]
         while True:
             job = take(head.ctypes.data)
             if job >= len(jobs):
                 break
-            first, taken = 2 * jobs[job, 0], 2 * (jobs[job, 1] - jobs[job, 0])
-            for b in range(batch):
+            for chunk in range(jobs[job, 0], jobs[job, 1]):
+                m, b = m0 + chunk // batch * ORDERS, chunk % batch
+                first, taken = 2 * m, 2 * min(ORDERS, m1 - m)
                 x = carray(pointer(t[0] + b * length * width * itemsize), (length * width,), dtype)
-                move(x, length, width, first, taken, rows, places, 2 * batch, b, tile)
+                if move == 0:
+                    _fold(x, length, width, first, taken, rows, places, columns, b, tile, flat, turn, lanes)
+                elif move == 1:
+                    _unfold(x, length, width, first, taken, rows, places, columns, b, tile, flat, turn, lanes)
+                elif move == 2:
+                    _gather(x, length, width, first, taken, rows, places, columns, b, tile, turn, lanes)
+                else:
+                    _scatter(x, length, width, first, taken, rows, places, columns, b, tile, turn, lanes)
 
     return kernel.address or 0

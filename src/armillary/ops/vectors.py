@@ -78,6 +78,11 @@ class _Emitter:
         zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.width), [0] * self.width)
         return self.b.shuffle_vector(first, undefined, zeros)
 
+    def interleaved(self, a: Any, b: Any, first: int) -> Any:
+        """a[first], b[first], a[first + 1], b[first + 1], …: half of the numbers of both."""
+        lanes = [first + i // 2 + i % 2 * self.width for i in range(self.width)]
+        return self.b.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), self.width), lanes))
+
     def optional_broadcasts(self, address: Any, count: int) -> list[Any]:
         """The numbers at the address, each in a vector; zeros if the address is 0."""
         before = self.b.block
@@ -262,6 +267,22 @@ def products(rows: int, columns: int, itemsize: int) -> int:
             emit.store(value, place)
 
     return _compiled(6, generate)
+
+
+@cache
+def transpose(itemsize: int) -> int:
+    """y[j, i] = x[i, j] for i, j < lanes. Arguments: x, stride between its rows, y, stride between its rows."""
+
+    def generate(builder: ir.IRBuilder, arguments: Any) -> None:
+        x, x_stride, y, y_stride = arguments
+        emit = _Emitter(builder, itemsize)
+        rows = [emit.load(emit.at(x, emit.b.mul(_index(i), x_stride))) for i in range(emit.width)]
+        half = emit.width // 2
+        for _ in range(emit.width.bit_length() - 1):  # each step moves the lowest bit of the lane into the row
+            rows = [emit.interleaved(rows[i // 2], rows[i // 2 + half], i % 2 * half) for i in range(emit.width)]
+        emit.store_block(rows, y, y_stride, 0, 1)
+
+    return _compiled(4, generate)
 
 
 @intrinsic
