@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -93,7 +94,7 @@ def legendre_cpu(x: Tensor, theta: Tensor, nlat: int, lmax: int, synthesis: bool
     for group in groups:
         chunks = -(-(group.m1 - group.m0) // ORDERS) * batch
         cuts = np.linspace(0, chunks, min(chunks, _JOBS * threads) + 1).astype(int)
-        jobs, numbers = list(zip(cuts[:-1], cuts[1:], strict=True)), (group.m0, group.m1, *moving)
+        jobs, numbers = list(pairwise(cuts)), (group.m0, group.m1, *moving)
         run(*((gather, of_degrees) if synthesis else (fold, of_rings)), numbers, jobs)
         ring_end = degree_end = 0
         for part in group.parts:
