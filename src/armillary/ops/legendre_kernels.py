@@ -150,8 +150,8 @@ def fill(itemsize: int) -> int:
 # Fields have their orders side by side, rows of the products their rings or degrees. Both are moved in tiles by way of
 # small buffers, so that whole cache lines are read and written, and turned there a square of vectors at a time.
 # Fields, rows and tiles are flat here and indices unsigned: otherwise most of the time goes into finding places.
-# x is one sample (J or L, width); of each row ``taken`` numbers (order, part) from ``first`` on are moved. Within a tile
-# the numbers of a row are ``_PITCH`` apart before it is turned and ``TILE`` apart afterwards; it holds two kinds.
+# x is one sample (J or L, width); of each row ``taken`` numbers (order, part) from ``first`` on are moved. In a
+# tile the numbers of a row are ``_PITCH`` apart before it is turned and ``TILE`` apart afterwards; it holds two kinds.
 
 _PITCH = 2 * ORDERS
 _KIND = _PITCH * TILE
