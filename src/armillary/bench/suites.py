@@ -73,7 +73,7 @@ def _planar(sizes: Sequence[tuple[int, int]]) -> tuple[PlanarCase, ...]:
 
 def _scaling(most: int) -> tuple[ScalingCase, ...]:
     sizes = [64 * 2**i for i in range(6) if 64 * 2**i <= most]
-    return tuple(ScalingCase(DiscoCase(nlat, nlat, 8, 3, n_radial=2, one_ring=True)) for nlat in sizes)
+    return tuple(ScalingCase(DiscoCase(nlat, nlat, 16, 3, n_radial=2, one_ring=True)) for nlat in sizes)
 
 
 def _transforms(sizes: Sequence[int]) -> tuple[ShtCase, ...]:
