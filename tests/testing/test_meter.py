@@ -8,7 +8,7 @@ from armillary.groups import from_euler_zyz, random_rotation
 from armillary.harmonics import random_field, rotate
 from armillary.nn import DiscoConv, SphereMean
 from armillary.spaces import Equiangular, GaussLegendre
-from armillary.testing import check_layer, equivariance_error, invariance_error
+from armillary.testing import GroupAction, check_layer, commutation_error, equivariance_error, invariance_error
 
 GRID = GaussLegendre(12)
 
@@ -127,3 +127,31 @@ def test_contract_judges_equivariance_only_if_asked():
     with pytest.raises(AssertionError, match="equivariance"):
         check_layer(Broken(1.0), GRID, compile=False)
     assert check_layer(Broken(1.0), GRID, tolerance=None, compile=False).measured["equivariance"] > 0.01
+
+
+def _roll(steps: int, x: torch.Tensor) -> torch.Tensor:
+    return x.roll(steps, dims=-1)
+
+
+def test_any_group_given_by_its_action() -> None:
+    """Circular convolutions commute with shifts, others do not; sums do not change."""
+    shifts = range(7)
+    symmetry = GroupAction((3, 7), shifts, _roll, _roll)
+    around = torch.nn.Conv1d(3, 2, 3, padding=1, padding_mode="circular")
+    assert commutation_error(around, symmetry, count=7) < 1e-14
+    assert commutation_error(torch.nn.Conv1d(3, 2, 3, padding=1), symmetry, count=7) > 0.1
+    sums = GroupAction((3, 7), shifts, _roll)
+    assert commutation_error(lambda x: x.sum(-1), sums) < 1e-14
+    assert commutation_error(lambda x: x[..., :2], sums, count=7) > 0.1
+
+
+def test_an_action_on_another_shape_is_an_error() -> None:
+    symmetry = GroupAction((3, 7), range(7), _roll, lambda g, y: y[..., 1:])
+    with pytest.raises(ValueError, match=r"act_out gave shape \(1, 3, 6\)"):
+        commutation_error(lambda x: x, symmetry)
+
+
+def test_the_contract_of_any_group() -> None:
+    symmetry = GroupAction((3, 7), range(7), _roll, _roll)
+    with pytest.raises(AssertionError, match="wrong"):  # conv1d raises a RuntimeError for wrong channels
+        check_layer(torch.nn.Conv1d(3, 2, 3, padding=1, padding_mode="circular"), symmetry)

@@ -2,6 +2,16 @@
 too."""
 
 from armillary.testing.contract import LayerReport, check_layer
-from armillary.testing.meter import equivariance_error, invariance_error
+from armillary.testing.meter import commutation_error, equivariance_error, invariance_error
+from armillary.testing.symmetry import GroupAction, SphereSymmetry, Symmetry
 
-__all__ = ["LayerReport", "check_layer", "equivariance_error", "invariance_error"]
+__all__ = [
+    "GroupAction",
+    "LayerReport",
+    "SphereSymmetry",
+    "Symmetry",
+    "check_layer",
+    "commutation_error",
+    "equivariance_error",
+    "invariance_error",
+]

@@ -9,8 +9,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from armillary.harmonics import random_field
-from armillary.testing.meter import Space, equivariance_error
+from armillary.testing.meter import channels_of, commutation_error
+from armillary.testing.symmetry import Space, SphereSymmetry, Symmetry
 
 
 @dataclass
@@ -29,7 +29,7 @@ class LayerReport:
 
 def check_layer(
     layer: nn.Module,
-    space_in: Space,
+    space_in: Space | Symmetry,
     space_out: Space | None = None,
     *,
     channels: int | None = None,
@@ -40,7 +40,7 @@ def check_layer(
 ) -> LayerReport:
     """Check what every layer promises, and raise with all that failed.
 
-    - *equivariance*: ``equivariance_error(...) <= tolerance`` in float64; ``tolerance=None`` measures without judging
+    - *equivariance*: ``commutation_error(...) <= tolerance`` in float64; ``tolerance=None`` measures without judging
       (directional and nonlinear layers);
     - *gradients*: the derivative along a random direction against central differences, for the input and each
     parameter; - *dtypes*: float32 output is float32 and within 1e-4 of float64;
@@ -49,19 +49,21 @@ def check_layer(
     it; - *compile*: ``torch.compile(fullgraph=True)`` traces it to the same output;
     - *repr*: is one readable text; *errors*: a wrong number of channels or a wrong grid is a ValueError.
 
-    Shapes and arguments as for ``equivariance_error``. Returns a ``LayerReport``.
+    What the layer has to commute with is a ``Symmetry``, or rotations of the sphere where spaces are given, with shapes
+    and arguments as for ``equivariance_error``. Returns a ``LayerReport``.
     Raises: AssertionError that lists each failed check with the number measured.
     """
-    channels = getattr(layer, "in_channels", None) if channels is None else channels
-    if not isinstance(channels, int):
-        raise ValueError(f"{type(layer).__name__} has no in_channels: pass channels=… (the channels it expects).")
     generator = torch.Generator().manual_seed(0) if generator is None else generator
     report = LayerReport()
-    low = max(1, space_in.lmax // 4) if lmax is None else lmax
-    error = equivariance_error(layer, space_in, space_out, channels=channels, lmax=low, generator=generator)
-    report.note("equivariance", error, float("inf") if tolerance is None else tolerance, "rotation error (float64)")
+    symmetry = (
+        space_in
+        if isinstance(space_in, Symmetry)
+        else SphereSymmetry(space_in, space_out or space_in, channels_of(layer, channels), lmax)
+    )
+    error = commutation_error(layer, symmetry, generator=generator)
+    report.note("equivariance", error, float("inf") if tolerance is None else tolerance, "commutation error (float64)")
     double = copy.deepcopy(layer).eval().double()
-    x = random_field(space_in, low, (3, channels), generator)
+    x = symmetry.inputs(3, generator)
     _check_gradients(report, double, x, generator)
     _check_values(report, layer, double, x)
     _check_state(report, double, x)
