@@ -43,8 +43,8 @@ class ImageGrid:
         """Raise a ValueError that names both shapes unless ``field`` ends in ``self.shape``."""
         if tuple(field.shape[-2:]) != self.shape:
             raise ValueError(
-                f"x has shape {tuple(field.shape)}, {who} wants (..., {self.height}, {self.width}): crop, pad or resize "
-                f"the image, or build with the size it has."
+                f"x has shape {tuple(field.shape)}, {who} wants (..., {self.height}, {self.width}): crop, pad or "
+                f"resize the image, or build with the size it has."
             )
 
     def to_dict(self) -> dict[str, Any]:
