@@ -1,0 +1,81 @@
+"""What all groups here share: elements as tensors, product and inverse, the Haar integral, irreducible representations."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+class Irrep(ABC):
+    """An irreducible unitary representation of a group, over the complex or the real numbers.
+
+    ``irrep(g)`` gives matrices with ``ρ(g h) = ρ(g) ρ(h)``, unitary, or orthogonal for a real one.
+    """
+
+    @property
+    @abstractmethod
+    def dim(self) -> int:
+        """The size of its matrices."""
+
+    @property
+    @abstractmethod
+    def is_real(self) -> bool:
+        """Whether its matrices are real, so that it is irreducible over the real numbers."""
+
+    @property
+    @abstractmethod
+    def endomorphisms(self) -> int:
+        """The real dimension of what commutes with it: for a real irrep 1 (real type), 2 (complex) or 4 (quaternionic),
+        for a complex one 2."""
+
+    @abstractmethod
+    def __call__(self, g: Tensor) -> Tensor:
+        """(..., dim, dim) float64 or complex128 for elements g, as the group has them."""
+
+
+class Group(ABC):
+    """A compact group. Elements are tensors, any number of them at once; what an element looks like each group says.
+
+    Actions are left. The Haar measure has total mass 1.
+    """
+
+    @property
+    @abstractmethod
+    def identity(self) -> Tensor:
+        """The neutral element."""
+
+    @abstractmethod
+    def product(self, g: Tensor, h: Tensor) -> Tensor:
+        """g h, elementwise over leading dimensions, which broadcast."""
+
+    @abstractmethod
+    def inverse(self, g: Tensor) -> Tensor:
+        """g⁻¹, elementwise."""
+
+    @abstractmethod
+    def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """``count`` elements drawn from the Haar measure."""
+
+    @abstractmethod
+    def irreps(self, band: int | None = None) -> Sequence[Irrep]:
+        """The complex irreps up to the frequency ``band``, the trivial one first; all of a finite group, one of each
+        class of isomorphism."""
+
+    @abstractmethod
+    def real_irreps(self, band: int | None = None) -> Sequence[Irrep]:
+        """The same over the real numbers."""
+
+    @abstractmethod
+    def quadrature(self, band: int | None = None) -> tuple[Tensor, Tensor]:
+        """Elements and weights, sum 1, that integrate products of two matrix elements of irreps up to ``band`` exactly."""
+
+    def integrate(self, values: Tensor, weights: Tensor) -> Tensor:
+        """``∫ f(g) dg`` from the values (..., N) at the elements of ``quadrature`` and its weights (N,)."""
+        if values.shape[-1:] != weights.shape:
+            raise ValueError(
+                f"values have shape {tuple(values.shape)}, the quadrature has {len(weights)} elements: evaluate f at them."
+            )
+        return values @ weights.to(values)
