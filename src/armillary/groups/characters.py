@@ -11,10 +11,10 @@ import math
 
 import numpy as np
 
-from armillary.groups.finite import FiniteGroup
+from armillary.groups.cayley import CayleyTable
 
 
-def character_table(group: FiniteGroup) -> np.ndarray:
+def character_table(group: CayleyTable) -> np.ndarray:
     """χ_i(class j), (classes, classes) complex128: the trivial character first, then by dimension, then by values.
 
     Columns are the classes of ``group.class_of``. Raises: ArithmeticError where rounding spoils the eigenvectors.
@@ -28,7 +28,7 @@ def character_table(group: FiniteGroup) -> np.ndarray:
     return chi[order]
 
 
-def eigenvalue_multiplicities(group: FiniteGroup, chi: np.ndarray, g: int) -> np.ndarray:
+def eigenvalue_multiplicities(group: CayleyTable, chi: np.ndarray, g: int) -> np.ndarray:
     """How often e^{2πij/o}, j = 0..o-1, is an eigenvalue of ρ(g), for each character χ (..., classes): (..., o)."""
     order = int(group.element_orders[g])
     powers = [0]
@@ -37,7 +37,7 @@ def eigenvalue_multiplicities(group: FiniteGroup, chi: np.ndarray, g: int) -> np
     return np.fft.fft(chi[..., group.class_of[powers]], axis=-1).real / order
 
 
-def _burnside(group: FiniteGroup) -> np.ndarray:
+def _burnside(group: CayleyTable) -> np.ndarray:
     k, sizes, classes = group.n_classes, group.class_sizes, group.class_of
     inverse = classes[group.inverses[group.class_representatives]]
     weight = np.sin(1 + 7.3 * np.arange(k)) + 1j * np.cos(2 + 5.1 * np.arange(k))  # generic, the same everywhere
@@ -52,7 +52,7 @@ def _burnside(group: FiniteGroup) -> np.ndarray:
     return (dims / vectors[0] * vectors / np.sqrt(sizes)[:, None]).T
 
 
-def _exact(group: FiniteGroup, chi: np.ndarray) -> np.ndarray:
+def _exact(group: CayleyTable, chi: np.ndarray) -> np.ndarray:
     exact = np.empty_like(chi)
     for j, g in enumerate(group.class_representatives):
         order = int(group.element_orders[g])
@@ -78,9 +78,9 @@ def roots_of_unity(order: int) -> np.ndarray:
     return values
 
 
-def _abelian(group: FiniteGroup) -> np.ndarray:
+def _abelian(group: CayleyTable) -> np.ndarray:
     """Characters of an abelian group: those of a subgroup, each extended in every way to one more generator."""
-    exponent = int(math.lcm(*group.element_orders.tolist()))
+    exponent = math.lcm(*group.element_orders.tolist())
     inside, phases = np.array([0]), np.zeros((1, 1), np.int64)  # phases in units of 2π/exponent
     for x in group.generators:
         powers, position = [0], {int(g): i for i, g in enumerate(inside)}

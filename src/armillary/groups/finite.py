@@ -1,59 +1,28 @@
-"""Finite groups as Cayley tables: products, inverses, conjugacy classes, subgroups, cosets.
-
-An element is an index 0..n-1, the identity is 0, and ``table[g, h] = g h``.
-"""
+"""Finite groups, from generators, Cayley tables or by name, and their irreps."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from armillary.groups.cayley import CayleyTable
 from armillary.groups.closure import closure, table_of_words
-from armillary.groups.interface import Group
-
-if TYPE_CHECKING:
-    from armillary.groups.irreps import FiniteIrrep
-
-Integers = np.ndarray
+from armillary.groups.interface import Group, Irrep
+from armillary.groups.irreps import Kind, characters, irrep_matrices
 
 
-class FiniteGroup(Group):
-    """A finite group.
-
-    ``table``: (n, n) integers, ``table[g, h] = g h``, row and column 0 those of the identity. ``matrices`` (n, d, d), if
-    given, is a faithful representation that the group is known by, such as rotations of space; ``permutations`` (n, k)
-    an action on k points, ``permutations[g, i] = g(i)``.
+class FiniteGroup(CayleyTable, Group):
+    """A finite group: its Cayley table, with tensors of indices as elements.
 
     Made by ``FiniteGroup(table)``, ``FiniteGroup.from_permutations``, ``FiniteGroup.from_matrices`` or by name
-    (``groups.cyclic`` and others). Two groups with the same table are equal. What is asked for (classes, characters,
-    irreps) is computed once.
-
-    Raises: ValueError where the table is not that of a group.
+    (``groups.cyclic`` and others). What is asked for (classes, characters, irreps) is computed once.
     """
-
-    def __init__(
-        self,
-        table: Any,
-        name: str | None = None,
-        *,
-        matrices: Any = None,
-        permutations: Any = None,
-    ) -> None:
-        given = np.asarray(table)
-        if given.ndim != 2 or given.shape[0] != given.shape[1] or given.size == 0 or given.dtype.kind not in "iu":
-            raise ValueError(f"got a table of shape {given.shape} and type {given.dtype}, wanted (n, n) integers.")
-        self.order = len(given)
-        self.table: Integers = np.ascontiguousarray(given, dtype=np.int16 if self.order <= 2**15 else np.int32)
-        self.table.setflags(write=False)
-        self._name = name
-        self._check()
-        self.matrices = None if matrices is None else torch.as_tensor(matrices, dtype=torch.float64)
-        self.permutations = None if permutations is None else np.asarray(permutations, dtype=np.int64)
 
     @classmethod
     def from_permutations(cls, generators: Iterable[Sequence[int]], name: str | None = None) -> FiniteGroup:
@@ -68,7 +37,9 @@ class FiniteGroup(Group):
         points = len(given[0])
         for g in given:
             if g.shape != (points,) or sorted(g.tolist()) != list(range(points)):
-                raise ValueError(f"got {g.tolist()}, wanted a permutation of 0..{points - 1} as the list of its images.")
+                raise ValueError(
+                    f"got {g.tolist()}, wanted a permutation of 0..{points - 1} as the list of its images."
+                )
         elements, parents, steps, images = closure(
             np.arange(points), given, lambda a, b: a[b], lambda a: a.astype(np.int32).tobytes()
         )
@@ -95,49 +66,9 @@ class FiniteGroup(Group):
         )
         return cls(table_of_words(images, parents, steps), name, matrices=np.stack(elements))
 
-    def _check(self) -> None:
-        n, table = self.order, self.table
-        everyone = np.arange(n)
-        if (table[0] != everyone).any() or (table[:, 0] != everyone).any():
-            raise ValueError("got a table whose first row or column is not 0..n-1: put the identity first.")
-        counts = np.zeros((n, n), dtype=bool)
-        inside = bool(((table >= 0) & (table < n)).all())
-        if inside:
-            counts[everyone[:, None], table] = True
-        if not inside or not counts.all():
-            raise ValueError("got a table with a row that is no permutation of 0..n-1: that is not a group.")
-        for s in self.generators:
-            if (table[table[:, s]] != table[:, table[s]]).any():
-                raise ValueError(f"got a table with (g·{s})·h ≠ g·({s}·h) for some g, h: products must be associative.")
-
-    @property
-    def name(self) -> str:
-        return self._name or f"group of order {self.order}"
-
-    def __repr__(self) -> str:
-        return f"FiniteGroup({self.name}, order={self.order})"
-
-    def __len__(self) -> int:
-        return self.order
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, FiniteGroup) and (self is other or np.array_equal(self.table, other.table))
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    @cached_property
-    def _hash(self) -> int:
-        return hash((self.order, self.table[:: max(1, self.order // 64)].tobytes()))
-
     @property
     def identity(self) -> Tensor:
         return torch.tensor(0)
-
-    @cached_property
-    def inverses(self) -> Integers:
-        """g⁻¹ for every g, (n,)."""
-        return np.argmin(self.table, axis=1)
 
     def product(self, g: Tensor, h: Tensor) -> Tensor:
         return self._table_tensor[g, h]
@@ -161,79 +92,6 @@ class FiniteGroup(Group):
         """All elements with equal weights; ``band`` does not enter."""
         return self.elements, torch.full((self.order,), 1 / self.order, dtype=torch.float64)
 
-    def conjugate(self, x: Any, g: Any) -> Integers:
-        """x g x⁻¹."""
-        return self.table[self.table[x, g], self.inverses[x]]
-
-    @cached_property
-    def generators(self) -> tuple[int, ...]:
-        """Few elements that generate the group: each the first that those before do not reach."""
-        chosen: list[int] = []
-        reached = np.zeros(self.order, dtype=bool)
-        reached[0] = True
-        while not reached.all():
-            chosen.append(int(np.argmin(reached)))
-            reached[self._generated(chosen)] = True
-        return tuple(chosen)
-
-    def _generated(self, elements: Iterable[int]) -> Integers:
-        """The indices of the subgroup that some elements generate, ascending."""
-        steps = np.unique(np.asarray(list(elements), dtype=np.int64))
-        inside = np.zeros(self.order, dtype=bool)
-        inside[0] = True
-        front = np.array([0])
-        while len(front):
-            reached = np.unique(self.table[front[:, None], steps])
-            front = reached[~inside[reached]]
-            inside[front] = True
-        return np.flatnonzero(inside)
-
-    @cached_property
-    def element_orders(self) -> Integers:
-        """The least k > 0 with g^k = 1, (n,)."""
-        orders, power = np.zeros(self.order, np.int64), np.arange(self.order)
-        k = 1
-        while (orders == 0).any():
-            orders[(orders == 0) & (power == 0)] = k
-            power = self.table[power, np.arange(self.order)].astype(np.int64)
-            k += 1
-        return orders
-
-    def power(self, g: int, k: int) -> int:
-        """g^k; k may be negative."""
-        result = 0
-        for _ in range(k % int(self.element_orders[g])):
-            result = int(self.table[result, g])
-        return result
-
-    @property
-    def is_abelian(self) -> bool:
-        return bool((self.table == self.table.T).all())
-
-    @cached_property
-    def class_of(self) -> Integers:
-        """The number of the conjugacy class of each element, (n,); classes are numbered by their first elements."""
-        number = np.full(self.order, -1)
-        everyone, k = np.arange(self.order), 0
-        for g in range(self.order):
-            if number[g] < 0:
-                number[self.conjugate(everyone, g)] = k
-                k += 1
-        return number
-
-    @cached_property
-    def class_representatives(self) -> Integers:
-        """The first element of each conjugacy class."""
-        return np.unique(self.class_of, return_index=True)[1]
-
-    @cached_property
-    def class_sizes(self) -> Integers:
-        return np.bincount(self.class_of)
-
-    @property
-    def n_classes(self) -> int:
-        return len(self.class_sizes)
-
     def irreps(self, band: int | None = None) -> list[FiniteIrrep]:
         """All complex irreps, the trivial one first, then by dimension and characters; ``band`` does not enter.
 
@@ -247,7 +105,90 @@ class FiniteGroup(Group):
 
     @cached_property
     def _irreps(self) -> tuple[list[FiniteIrrep], list[FiniteIrrep]]:
-        from armillary.groups.irreps import complex_irreps, real_irreps
+        complex_ones = _complex_irreps(self)
+        return complex_ones, _real_irreps(complex_ones)
 
-        complex_ones = complex_irreps(self)
-        return complex_ones, real_irreps(complex_ones)
+
+class FiniteIrrep(Irrep):
+    """An irrep of a finite group.
+
+    ``index`` is its number among ``group.irreps()`` or ``group.real_irreps()``; ``kind`` its type by Frobenius and
+    Schur; ``character`` (classes,) by ``group.class_of``.
+    """
+
+    def __init__(self, group: FiniteGroup, index: int, kind: Kind, character: np.ndarray, complex_index: int) -> None:
+        self.group, self.index, self.kind, self.character = group, index, kind, character
+        self.complex_index = complex_index
+        """Its number, or that of one of its two parts, among the complex irreps."""
+
+    @property
+    def dim(self) -> int:
+        return round(float(self.character[0].real))
+
+    @cached_property
+    def complex_matrices(self) -> Tensor:
+        """ρ(g) of every element for the complex irrep it is or is made of; float64 where that is of real type."""
+        return torch.as_tensor(irrep_matrices(self.group, self.complex_index))
+
+    @property
+    @abstractmethod
+    def matrices(self) -> Tensor:
+        """ρ(g) of every element, (n, dim, dim)."""
+
+    def __call__(self, g: Tensor) -> Tensor:
+        return self.matrices[g]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.group.name}, {self.index}, dim={self.dim}, {self.kind})"
+
+
+class UnitaryIrrep(FiniteIrrep):
+    """A complex irrep; one of real type has real matrices, float64, and is a real irrep too."""
+
+    @property
+    def matrices(self) -> Tensor:
+        return self.complex_matrices
+
+    @property
+    def is_real(self) -> bool:
+        return self.kind == "real"
+
+    @property
+    def endomorphisms(self) -> int:
+        return 1 if self.kind == "real" else 2
+
+
+class RealifiedIrrep(FiniteIrrep):
+    """A complex irrep that is not of real type as a real one of twice the size, [[Re ρ, -Im ρ], [Im ρ, Re ρ]]."""
+
+    @cached_property
+    def matrices(self) -> Tensor:
+        rho = self.complex_matrices.to(torch.complex128)
+        upper = torch.cat([rho.real, -rho.imag], dim=2)
+        return torch.cat([upper, torch.cat([rho.imag, rho.real], dim=2)], dim=1)
+
+    @property
+    def is_real(self) -> bool:
+        return True
+
+    @property
+    def endomorphisms(self) -> int:
+        return 2 if self.kind == "complex" else 4
+
+
+def _complex_irreps(group: FiniteGroup) -> list[FiniteIrrep]:
+    table, kinds = characters(group)
+    return [UnitaryIrrep(group, i, kind, chi, i) for i, (chi, kind) in enumerate(zip(table, kinds, strict=True))]
+
+
+def _real_irreps(complex_ones: Sequence[FiniteIrrep]) -> list[FiniteIrrep]:
+    """Of two conjugate complex ones the first stands for both."""
+    found: list[FiniteIrrep] = []
+    for irrep in complex_ones:
+        if irrep.kind == "real":
+            found.append(UnitaryIrrep(irrep.group, len(found), "real", irrep.character, irrep.index))
+            continue
+        both = 2 * irrep.character.real.astype(complex)
+        if all(np.abs(other.character - both).max() > 1e-6 for other in found):
+            found.append(RealifiedIrrep(irrep.group, len(found), irrep.kind, both, irrep.index))
+    return found

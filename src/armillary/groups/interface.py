@@ -1,4 +1,4 @@
-"""What all groups here share: elements as tensors, product and inverse, the Haar integral, irreducible representations."""
+"""What all groups here share: elements as tensors, products, inverses, the Haar integral, irreps."""
 
 from __future__ import annotations
 
@@ -70,12 +70,12 @@ class Group(ABC):
 
     @abstractmethod
     def quadrature(self, band: int | None = None) -> tuple[Tensor, Tensor]:
-        """Elements and weights, sum 1, that integrate products of two matrix elements of irreps up to ``band`` exactly."""
+        """Elements and weights, sum 1, exact for products of two matrix elements of irreps up to ``band``."""
 
     def integrate(self, values: Tensor, weights: Tensor) -> Tensor:
         """``∫ f(g) dg`` from the values (..., N) at the elements of ``quadrature`` and its weights (N,)."""
         if values.shape[-1:] != weights.shape:
             raise ValueError(
-                f"values have shape {tuple(values.shape)}, the quadrature has {len(weights)} elements: evaluate f at them."
+                f"values have shape {tuple(values.shape)}, the quadrature has {len(weights)} elements: give f at each."
             )
         return values @ weights.to(values)

@@ -104,16 +104,18 @@ def with_inversion(group: FiniteGroup) -> FiniteGroup:
     """
     if group.matrices is None:
         raise ValueError(f"{group} has no matrices: take groups.direct_product(cyclic(2), G).")
-    matrices = group.matrices.numpy()
+    matrices = group.matrices
     if (np.abs(matrices + np.eye(matrices.shape[1])).max(axis=(1, 2)) < 1e-6).any():
         raise ValueError(f"{group} contains the inversion -1 already.")
     table = direct_product(cyclic(2), group).table
-    return FiniteGroup(table, _INVERTED.get(group.name, f"{group.name} × C_i"), matrices=np.concatenate([matrices, -matrices]))
+    return FiniteGroup(
+        table, _INVERTED.get(group.name, f"{group.name} × C_i"), matrices=np.concatenate([matrices, -matrices])
+    )
 
 
 @lru_cache(maxsize=1)
 def quaternion() -> FiniteGroup:
-    """Q_8 = {1, i, j, k, -1, -i, -j, -k}; its matrices are those of the left products on the quaternions (1, i, j, k)."""
+    """Q_8 = {1, i, j, k, -1, -i, -j, -k}; matrices: its products from the left on (1, i, j, k)."""
     i = [[0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 0, -1], [0, 0, 1, 0]]
     j = [[0, 0, -1, 0], [0, 0, 0, 1], [1, 0, 0, 0], [0, -1, 0, 0]]
     one, a, b = np.eye(4), np.array(i, float), np.array(j, float)

@@ -10,15 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from armillary.groups.finite import FiniteGroup
-from armillary.groups.irreps import FiniteIrrep
+from armillary.groups.finite import FiniteGroup, FiniteIrrep
 from armillary.groups.subgroups import Subgroup
 
 _CHUNK = 2**22  # numbers of matrices that are held at once
 
 
 class Representation:
-    """A representation of a finite group by matrices, ``R(g h) = R(g) R(h)``; orthogonal or unitary unless said otherwise.
+    """A unitary or orthogonal representation of a finite group by matrices, ``R(g h) = R(g) R(h)``.
 
     ``matrices(g)`` gives (N, dim, dim) float64 or complex128 for elements g (N,). Made by the functions of this module.
     """
@@ -62,7 +61,9 @@ class Representation:
         dtype = torch.float64 if real else torch.complex128
         basis = torch.cat(columns, dim=1) if columns else torch.zeros(self.dim, 0, dtype=dtype)
         if basis.shape[1] != self.dim:
-            raise ArithmeticError(f"{self}: components of dimension {basis.shape[1]} were found; is it a representation?")
+            raise ArithmeticError(
+                f"{self}: components of dimension {basis.shape[1]} were found; is it a representation?"
+            )
         return Decomposition(tuple(blocks), basis)
 
 
@@ -93,7 +94,7 @@ def _averages(representation: Representation, rows: Sequence[Tensor]) -> list[Te
 
 def _components(representation: Representation, irrep: FiniteIrrep) -> list[Tensor]:
     """The copies of an irrep in a representation: (dim, dim ρ) each, columns that R transforms as ρ does."""
-    rho = _complex_matrices(irrep)
+    rho = irrep.complex_matrices
     d = rho.shape[1]
     averages = _averages(representation, [rho[:, b, 0] * d for b in range(d)])
     halved = irrep.is_real and irrep.kind != "real"  # both parts of a realified irrep come from its complex one
@@ -111,10 +112,6 @@ def _components(representation: Representation, irrep: FiniteIrrep) -> list[Tens
         found.append(copy)
         for _ in range(2):
             columns = columns - (copy.to(columns.dtype) @ (copy.mH.to(columns.dtype) @ columns))
-
-
-def _complex_matrices(irrep: FiniteIrrep) -> Tensor:
-    return irrep.group.irreps()[irrep.complex_index].matrices
 
 
 def irrep_representation(irrep: FiniteIrrep) -> Representation:

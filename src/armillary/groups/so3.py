@@ -46,23 +46,28 @@ def rotation_about(axis: str, angle: float | Tensor) -> Tensor:
     return torch.stack(rows, dim=-1).reshape(*angle.shape, 3, 3)
 
 
+def euler_angles(R: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(α, β, γ) with ``R = Z(α) Y(β) Z(γ)``, β ∈ [0, π], for rotations (..., 3, 3): (...) float64 each; where β is 0 or
+    π, γ = 0. Not checked.
+    """
+    R = R.double().cpu()
+    sin = torch.hypot(R[..., 0, 2], R[..., 1, 2])
+    apart = sin > 1e-12
+    alpha = torch.where(apart, torch.atan2(R[..., 1, 2], R[..., 0, 2]), torch.atan2(-R[..., 0, 1], R[..., 1, 1]))
+    # Near the poles rounding of R leaves α uncertain, but not R: take β and γ from Z(-α) R = Y(β) Z(γ).
+    c, s = torch.cos(alpha), torch.sin(alpha)
+    beta = torch.atan2(torch.where(apart, c * R[..., 0, 2] + s * R[..., 1, 2], sin), R[..., 2, 2])
+    gamma = torch.atan2(c * R[..., 1, 0] - s * R[..., 0, 0], c * R[..., 1, 1] - s * R[..., 0, 1])
+    return alpha, beta, torch.where(apart, gamma, 0.0)
+
+
 def euler_zyz(R: Tensor) -> tuple[float, float, float]:
-    """(α, β, γ) with ``R = Z(α) Y(β) Z(γ)``, β ∈ [0, π]; where β is 0 or π, γ = 0.
+    """(α, β, γ) of one rotation (3, 3), as numbers; see ``euler_angles``.
 
     Raises: ValueError where R is not a rotation.
     """
     check_rotation(R)
-    R = R.double().cpu()
-    sin = torch.hypot(R[0, 2], R[1, 2])
-    if sin > 1e-12:
-        alpha = torch.atan2(R[1, 2], R[0, 2])
-        # Near the poles rounding of R leaves α uncertain, but not R: take β and γ from Z(-α) R = Y(β) Z(γ).
-        c, s = torch.cos(alpha), torch.sin(alpha)
-        beta = torch.atan2(c * R[0, 2] + s * R[1, 2], R[2, 2])
-        gamma = torch.atan2(c * R[1, 0] - s * R[0, 0], c * R[1, 1] - s * R[0, 1])
-    else:
-        beta = torch.atan2(sin, R[2, 2])
-        alpha, gamma = torch.atan2(-R[0, 1], R[1, 1]), torch.zeros(())
+    alpha, beta, gamma = euler_angles(R)
     return float(alpha), float(beta), float(gamma)
 
 
@@ -79,14 +84,21 @@ def random_rotation(generator: torch.Generator | None = None, dtype: torch.dtype
 
 
 def wigner_D(l: int, R: Tensor) -> Tensor:
-    """``D^l(R)``, (2l + 1, 2l + 1) complex128, rows and columns m = -l..l; unitary, ``D(R S) = D(R) D(S)``."""
-    alpha, beta, gamma = euler_zyz(R)
+    """``D^l(R)`` for rotations R (..., 3, 3): (..., 2l + 1, 2l + 1) complex128, rows and columns m = -l..l.
+
+    Unitary, ``D(R S) = D(R) D(S)``. Raises: ValueError where R (3, 3) is not a rotation.
+    """
+    if R.ndim == 2:
+        check_rotation(R)
+    alpha, beta, gamma = euler_angles(R)
     m = torch.arange(-l, l + 1)
-    angle = torch.tensor([[beta]], dtype=torch.float64)
-    *_, d = wigner_d(l, m[:, None], m[None, :], angle, active=lambda k: (slice(l - k, l + k + 1),) * 2)
-    left = torch.polar(torch.ones(2 * l + 1, dtype=torch.float64), -m.double() * alpha)
-    right = torch.polar(torch.ones(2 * l + 1, dtype=torch.float64), -m.double() * gamma)
-    return left[:, None] * d * right
+
+    def active(k: int) -> tuple[slice, slice]:
+        return (slice(l - k, l + k + 1),) * 2
+
+    *_, d = wigner_d(l, m[:, None, None], m[:, None], beta.reshape(-1), active)
+    left, right = (torch.polar(torch.ones(()).double(), -m.double() * angle[..., None]) for angle in (alpha, gamma))
+    return left[..., :, None] * d.permute(2, 0, 1).reshape(*beta.shape, 2 * l + 1, 2 * l + 1) * right[..., None, :]
 
 
 def real_to_complex(l: int) -> Tensor:
@@ -105,6 +117,6 @@ def real_to_complex(l: int) -> Tensor:
 
 
 def wigner_D_real(l: int, R: Tensor) -> Tensor:
-    """The Wigner matrix in the real basis ordered m = -l..l, (2l + 1, 2l + 1) float64, orthogonal."""
+    """The Wigner matrices in the real basis ordered m = -l..l, (..., 2l + 1, 2l + 1) float64, orthogonal."""
     U = real_to_complex(l)
     return (U.conj().T @ wigner_D(l, R) @ U).real

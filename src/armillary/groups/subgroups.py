@@ -21,7 +21,7 @@ class Subgroup:
         if any(not 0 <= g < group.order for g in given):
             raise ValueError(f"got generators {given}, the elements of {group} are 0..{group.order - 1}.")
         self.group = group
-        self.elements: np.ndarray = group._generated(given)
+        self.elements: np.ndarray = group.generated(given)
         self.elements.setflags(write=False)
 
     @classmethod
@@ -31,7 +31,7 @@ class Subgroup:
         H = cls(group, wanted)
         if H.elements.tolist() != wanted:
             raise ValueError(
-                f"got {len(wanted)} elements that generate {H.order}, wanted all of a subgroup: pass them as generators."
+                f"got {len(wanted)} elements that generate {H.order}, wanted a whole subgroup: pass them as generators."
             )
         return H
 
@@ -48,8 +48,9 @@ class Subgroup:
         return f"Subgroup(order={self.order} of {self.group.name})"
 
     def __eq__(self, other: object) -> bool:
-        same = isinstance(other, Subgroup) and self.group == other.group
-        return same and np.array_equal(self.elements, other.elements)  # type: ignore[union-attr]
+        if not isinstance(other, Subgroup):
+            return NotImplemented
+        return self.group == other.group and np.array_equal(self.elements, other.elements)
 
     def __hash__(self) -> int:
         return hash((self.group, self.elements.tobytes()))
@@ -60,14 +61,7 @@ class Subgroup:
     @cached_property
     def as_group(self) -> FiniteGroup:
         """H by itself: its element i is ``elements[i]`` of G."""
-        place = np.full(self.group.order, -1)
-        place[self.elements] = np.arange(self.order)
-        G = self.group
-        return FiniteGroup(
-            place[G.table[np.ix_(self.elements, self.elements)]],
-            matrices=None if G.matrices is None else G.matrices[self.elements.copy()],
-            permutations=None if G.permutations is None else G.permutations[self.elements],
-        )
+        return self.group.subset(self.elements)
 
     @cached_property
     def left_coset_of(self) -> np.ndarray:
@@ -82,7 +76,7 @@ class Subgroup:
     @cached_property
     def representatives(self) -> np.ndarray:
         """The first element of each left coset, (|G|/|H|,)."""
-        return np.unique(self.left_coset_of, return_index=True)[1]
+        return _first_of_each(self.left_coset_of)
 
     @cached_property
     def action(self) -> np.ndarray:
@@ -98,7 +92,9 @@ class Subgroup:
     def quotient(self) -> FiniteGroup:
         """G/H as a group. Raises: ValueError where H is not normal."""
         if not self.is_normal:
-            raise ValueError(f"{self} is not normal: its cosets form no group; they are a space that G acts on (action).")
+            raise ValueError(
+                f"{self} is not normal: its cosets form no group; they are a space that G acts on (action)."
+            )
         return FiniteGroup(self.action[self.representatives])
 
     def double_coset_of(self, other: Subgroup) -> np.ndarray:
@@ -110,6 +106,15 @@ class Subgroup:
             raise ValueError(f"got subgroups of {self.group} and of {other.group}, wanted two of one group.")
         cosets = other.action[self.elements].min(axis=0)  # the first coset of its orbit under H
         return _numbered(cosets[other.left_coset_of])
+
+    def double_coset_representatives(self, other: Subgroup) -> np.ndarray:
+        """The first element of each double coset HgK, in order."""
+        return _first_of_each(self.double_coset_of(other))
+
+
+def _first_of_each(numbers: np.ndarray) -> np.ndarray:
+    """Where each of 0, 1, … first occurs."""
+    return np.unique(numbers, return_index=True)[1]
 
 
 def _numbered(labels: np.ndarray) -> np.ndarray:
@@ -146,4 +151,4 @@ def stabiliser(group: FiniteGroup, points: Iterable[int]) -> Subgroup:
 
 def centraliser(group: FiniteGroup, g: int) -> Subgroup:
     """The elements that commute with g."""
-    return Subgroup.of_elements(group, np.flatnonzero(group.table[:, g] == group.table[g]))
+    return Subgroup.of_elements(group, group.centraliser_of(g))
