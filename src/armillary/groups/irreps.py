@@ -100,23 +100,23 @@ def _subgroups(group: CayleyTable) -> Iterator[np.ndarray]:
 def _split(group: CayleyTable, phi: np.ndarray, dim: int, rank: int) -> np.ndarray:
     """<v, ρ(x) v> of one vector out of φ(x) = tr(ρ(x) e) with a projector e of higher rank.
 
-    e x e + (e x e)* has, for most x, an eigenvalue that occurs once. Its eigenvector is found by the method of Lanczos
-    in the group algebra, where the number of distinct eigenvalues is at most the rank.
+    e t e of a generic Hermitian element t has an eigenvalue that occurs once. Its eigenvector is found by the method of
+    Lanczos in the group algebra, where the number of distinct eigenvalues is at most the rank.
     """
     n, inverse = group.order, group.inverses
     projector = phi.conj() * (dim / n)
-    for x in range(1, n):
-        shifted = projector[group.table[:, inverse[x]]]
-        element = _convolve(group, shifted, projector)
-        element = element + element[inverse].conj()
+    for attempt in range(8):
+        generic = np.sin((attempt + 1) * (1 + 2**0.5 * np.arange(n)))
+        if np.iscomplexobj(phi):
+            generic = generic + 1j * np.cos((attempt + 1) * (2 + 3**0.5 * np.arange(n)))
+        element = _convolve(group, _convolve(group, projector, generic + generic[inverse].conj()), projector)
         vectors, values, tops = _lanczos(group, element, projector, rank)
-        counts = tops**2 * rank
-        single = np.flatnonzero((np.abs(counts - 1) < 1e-6) & (_gaps(values) > 1e-3 * np.abs(values).max()))
-        if len(single) and len(values) > 1:
+        single = np.flatnonzero((np.abs(tops**2 * rank - 1) < 1e-6) & (_gaps(values) > 1e-3 * np.abs(values).max()))
+        if len(single):
             j = single[-1]
             found = np.linalg.norm(projector) * tops[j] * vectors[j]
             return found.conj() * (n / dim)
-    raise ArithmeticError(f"{group}: no element splits an irrep of dimension {dim}.")
+    raise ArithmeticError(f"{group}: an irrep of dimension {dim} could not be split.")
 
 
 def _convolve(group: CayleyTable, a: np.ndarray, b: np.ndarray) -> np.ndarray:
