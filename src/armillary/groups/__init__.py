@@ -1,6 +1,8 @@
 """Groups, their elements and representations."""
 
-from armillary.groups.finite import FiniteGroup
+from armillary.groups.compact import O2, O3, SO2, SO3
+from armillary.groups.finite import FiniteGroup, FiniteIrrep
+from armillary.groups.fourier import AxisRotations, ClosedSubgroup, Fourier
 from armillary.groups.interface import Group, Irrep
 from armillary.groups.named import (
     alternating,
@@ -15,6 +17,19 @@ from armillary.groups.named import (
     tetrahedral,
     with_inversion,
 )
+from armillary.groups.representation import (
+    Decomposition,
+    Representation,
+    clebsch_gordan,
+    direct_sum,
+    induced,
+    irrep_representation,
+    permutation_representation,
+    quotient,
+    regular,
+    restricted,
+    tensor_product,
+)
 from armillary.groups.so3 import (
     euler_zyz,
     from_euler_zyz,
@@ -26,25 +41,44 @@ from armillary.groups.so3 import (
 from armillary.groups.subgroups import Subgroup, centraliser, stabiliser, trivial_subgroup, whole_group
 
 __all__ = [
+    "O2",
+    "O3",
+    "SO2",
+    "SO3",
+    "AxisRotations",
+    "ClosedSubgroup",
+    "Decomposition",
     "FiniteGroup",
+    "FiniteIrrep",
+    "Fourier",
     "Group",
     "Irrep",
+    "Representation",
     "Subgroup",
     "alternating",
     "centraliser",
+    "clebsch_gordan",
     "cyclic",
     "dihedral",
     "direct_product",
+    "direct_sum",
     "euler_zyz",
     "from_euler_zyz",
     "icosahedral",
+    "induced",
+    "irrep_representation",
     "octahedral",
+    "permutation_representation",
     "quaternion",
+    "quotient",
     "random_rotation",
+    "regular",
+    "restricted",
     "rotation_about",
     "semidirect_product",
     "stabiliser",
     "symmetric",
+    "tensor_product",
     "tetrahedral",
     "trivial_subgroup",
     "whole_group",

@@ -13,6 +13,7 @@ from torch import Tensor
 from armillary.groups.finite import FiniteGroup, FiniteIrrep
 from armillary.groups.subgroups import Subgroup
 
+_BROKEN = "is R(g h) = R(g) R(h), with unitary matrices?"
 _CHUNK = 2**22  # numbers of matrices that are held at once
 
 
@@ -105,6 +106,8 @@ def _components(representation: Representation, irrep: FiniteIrrep) -> list[Tens
         pivot = int(torch.argmax(torch.round(residual, decimals=6)))  # the first of the longest
         if float(residual[pivot]) < 1e-6:
             return found
+        if (len(found) + 1) * irrep.dim > representation.dim:
+            raise ArithmeticError(f"{representation} does not contain {irrep} as its averages say: {_BROKEN}")
         first = columns[:, pivot] / residual[pivot].sqrt()
         copy = torch.stack([average @ first for average in averages], dim=1)
         if halved:
