@@ -3,6 +3,7 @@
 from armillary.nn.disco import DiscoConv, DiscoConvTranspose, rings
 from armillary.nn.disco_so3 import DiscoLift, DiscoSO3Conv
 from armillary.nn.dropout import FieldDropout
+from armillary.nn.homogeneous import HomogeneousConv, SpectralConv
 from armillary.nn.linear import PointwiseLinear
 from armillary.nn.losses import CrossEntropyLoss, DiceLoss, GradientLoss, L1Loss, L2Loss, SumLoss
 from armillary.nn.metrics import ClassificationMetrics, Metrics, RegressionMetrics, SegmentationMetrics
@@ -24,6 +25,7 @@ __all__ = [
     "FilterBasis",
     "FourierAzimuth",
     "GradientLoss",
+    "HomogeneousConv",
     "L1Loss",
     "L2Loss",
     "Metrics",
@@ -35,6 +37,7 @@ __all__ = [
     "Pool",
     "RegressionMetrics",
     "SegmentationMetrics",
+    "SpectralConv",
     "SphereBatchNorm",
     "SphereGroupNorm",
     "SphereInstanceNorm",
