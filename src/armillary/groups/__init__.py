@@ -1,5 +1,6 @@
 """Groups, their elements and representations."""
 
+from armillary.groups.clebsch_gordan import clebsch_gordan_complex, clebsch_gordan_real
 from armillary.groups.compact import O2, O3, SO2, SO3
 from armillary.groups.finite import FiniteGroup, FiniteIrrep
 from armillary.groups.fourier import AxisRotations, ClosedSubgroup, Fourier
@@ -58,6 +59,8 @@ __all__ = [
     "alternating",
     "centraliser",
     "clebsch_gordan",
+    "clebsch_gordan_complex",
+    "clebsch_gordan_real",
     "cyclic",
     "dihedral",
     "direct_product",

@@ -132,8 +132,8 @@ class SpectralConv(ConstantModule):
     """Convolution on a compact group up to a band, on Fourier coefficients: ``ŷ_o(ρ) = Σ_c f̂_c(ρ) w_oc(ρ)``.
 
     f on G/H, y on G/K; the block of ρ, (dim, m_ρ(H)), is multiplied from the right by m_ρ(H) × m_ρ(K) free complex
-    numbers for each pair of channels: on the sphere, SO(3)/SO(2), one for each degree. ``H_in`` and ``H_out`` None stand
-    for the trivial subgroup, functions on G.
+    numbers for each pair of channels: on the sphere, SO(3)/SO(2), one for each degree. ``H_in`` and ``H_out`` None
+    stand for the trivial subgroup, functions on G.
 
     Shapes: complex (B, in_channels, F_in) → (B, out_channels, F_out), the blocks of ``group.irreps(band)`` one after
     the other, row by row: ``torch.cat([block.flatten(-2) for block in fourier(f)], -1)`` of a ``groups.Fourier``.
@@ -180,4 +180,5 @@ class SpectralConv(ConstantModule):
 
     def extra_repr(self) -> str:
         free = sum(a * b for _, a, b in self.shapes)
-        return f"{self.in_channels} → {self.out_channels}, {self.group}, band={self.band}, {free} numbers a pair of channels"
+        channels = f"{self.in_channels} → {self.out_channels}"
+        return f"{channels}, {self.group}, band={self.band}, {free} numbers for a pair of channels"
