@@ -1,6 +1,7 @@
 """The papers' networks, and one configuration that builds any of them."""
 
 from armillary.models.config import ModelConfig, build_model
+from armillary.models.homogeneous import HomogeneousNet, SubsetNet
 from armillary.models.plane import PlanarClassifier, PlanarUNet
 from armillary.models.sphere import DiscoClassifier, DiscoUNet
 from armillary.models.unet import LayerFactory, ResidualClassifier, ResidualUNet
@@ -8,11 +9,13 @@ from armillary.models.unet import LayerFactory, ResidualClassifier, ResidualUNet
 __all__ = [
     "DiscoClassifier",
     "DiscoUNet",
+    "HomogeneousNet",
     "LayerFactory",
     "ModelConfig",
     "PlanarClassifier",
     "PlanarUNet",
     "ResidualClassifier",
     "ResidualUNet",
+    "SubsetNet",
     "build_model",
 ]

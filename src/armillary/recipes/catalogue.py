@@ -35,7 +35,7 @@ SYSTEMS: tuple[System, ...] = (
     System(12, "gcnn", "Group-equivariant CNNs (p4, p4m)", "plane"),
     System(13, "se3", "SE(3) steerable kernels = group convolution", "points"),
     System(14, "segnn", "SEGNN", "points, molecules"),
-    System(15, "compact_groups", "Convolution on compact groups and quotients", "any compact G"),
+    System(15, "compact_groups", "Convolution on compact groups and quotients", "any compact G", works=True),
     System(16, "mesh", "Gauge-equivariant mesh CNN", "meshes"),
     System(17, "oslo", "OSLO, on-the-sphere learning and compression", "sphere (HEALPix)"),
     System(18, "flows", "Equivariant finite normalizing flows", "images, any G"),

@@ -1,0 +1,64 @@
+"""The recipe of convolution on compact groups at its smallest scale, and its parts."""
+
+from __future__ import annotations
+
+import json
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+import torch
+
+from armillary.groups import cyclic, trivial_subgroup
+from armillary.models import SubsetNet
+from armillary.recipes.compact_groups import equivariant_maps, random_graphs, reproduce
+from armillary.testing import GroupAction, commutation_error
+
+
+def test_tiny_scale_writes_a_complete_result(tmp_path: Path) -> None:
+    result = reproduce("tiny", tmp_path, seeds=1)
+    assert json.loads((tmp_path / "result.json").read_text()) == json.loads(json.dumps(result))
+    assert all(check["holds"] for check in result["checks"][:-1])  # the theorem; the last is about learning
+    assert (tmp_path / "figure.png").read_bytes()[:4] == b"\x89PNG"
+    with pytest.raises(ValueError, match="tiny, small, paper"):
+        reproduce("huge", tmp_path)
+    with pytest.raises(ValueError, match="seeds"):
+        reproduce("tiny", tmp_path, seeds=0)
+
+
+def test_circulant_matrices() -> None:
+    """On C_5 the maps that commute with shifts are the circulant matrices."""
+    trivial = trivial_subgroup(cyclic(5))
+    basis = equivariant_maps(trivial, trivial)
+    assert basis.shape == (25, 5)
+    shift = torch.eye(5, dtype=torch.float64).roll(1, 0).reshape(-1)
+    torch.testing.assert_close(basis @ (basis.T @ shift), shift, rtol=0, atol=1e-12)
+
+
+def test_triangles_are_counted() -> None:
+    net = SubsetNet(1, 1, 7, 2)
+    x, y = random_graphs(20, net.subsets, torch.Generator().manual_seed(0))
+    for edges, count in zip(x[:, 0], y[:, 0], strict=True):
+        present = {tuple(pair) for pair, e in zip(net.subsets.tolist(), edges.tolist(), strict=True) if e > 0}
+        triangles = sum({(a, b), (a, c), (b, c)} <= present for a, b, c in combinations(range(7), 3))
+        assert triangles == int(count)
+
+
+def test_a_subset_network_does_not_see_the_numbering() -> None:
+    net = SubsetNet(2, 3, 5, 2, widths=(4, 4))
+    H = net.net.H
+    assert sorted(map(tuple, net.subsets.tolist())) == list(combinations(range(5), 2))
+
+    def renumber(g: int, x: torch.Tensor) -> torch.Tensor:
+        """Node i becomes node g(i): the value of {i, j} goes to {g(i), g(j)}."""
+        permutation = H.group.permutations[g]
+        place = {tuple(pair): n for n, pair in enumerate(net.subsets.tolist())}
+        moved = torch.empty_like(x)
+        for n, pair in enumerate(net.subsets.tolist()):
+            moved[..., place[tuple(sorted(int(permutation[i]) for i in pair))]] = x[..., n]
+        return moved
+
+    symmetry = GroupAction((2, 10), range(H.group.order), renumber)
+    assert commutation_error(net, symmetry, count=20) < 1e-12
+    with pytest.raises(ValueError, match="from 1 to n"):
+        SubsetNet(1, 1, 5, 6)
