@@ -86,7 +86,7 @@ def test_where_no_subgroup_helps(
 ) -> None:
     """Irreps split by eigenvectors in the group algebra, from nothing but the trivial subgroup."""
     group = groups[name]()
-    monkeypatch.setattr(irreps, "_subgroups", lambda table: iter([np.array([0])]))
+    monkeypatch.setattr(irreps, "_subgroups", lambda table: [irreps._Candidate(table, np.array([0]))])
     irreps._state.cache_clear()
     try:
         for irrep in group.irreps():

@@ -9,8 +9,8 @@ numbers: the basis is the same on every machine.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import numpy as np
@@ -64,8 +64,8 @@ def _state(group: CayleyTable, index: int) -> np.ndarray:
     if dim == 1:
         return chi.real.copy() if real else chi
     best: tuple[int, np.ndarray, CayleyTable, int] | None = None
-    for elements in _subgroups(group):
-        K = group.subset(elements)
+    for candidate in _subgroups(group):
+        elements, K = candidate.elements, candidate.table
         inner, inner_kinds = characters(K)
         inside = chi[elements]
         for i, kind in enumerate(inner_kinds):
@@ -84,8 +84,21 @@ def _state(group: CayleyTable, index: int) -> np.ndarray:
     return phi if count == 1 else _split(group, phi, dim, count)
 
 
-def _subgroups(group: CayleyTable) -> Iterator[np.ndarray]:
-    """Elements of proper subgroups to look for a projector of rank one in, smaller ones first, the trivial one too."""
+@dataclass(frozen=True)
+class _Candidate:
+    """A proper subgroup in which a projector of rank one may lie."""
+
+    group: CayleyTable
+    elements: np.ndarray
+
+    @cached_property
+    def table(self) -> CayleyTable:
+        return self.group.subset(self.elements)
+
+
+@lru_cache(maxsize=64)
+def _subgroups(group: CayleyTable) -> list[_Candidate]:
+    """Smaller ones first, the trivial one among them."""
     representatives = [int(g) for g in group.class_representatives]
     candidates = [group.generated([g]) for g in representatives]
     candidates += [group.centraliser_of(g) for g in representatives]
@@ -93,8 +106,8 @@ def _subgroups(group: CayleyTable) -> Iterator[np.ndarray]:
         points = group.permutations.shape[1]
         fixed = [(group.permutations[:, i:] == np.arange(i, points)).all(axis=1) for i in range(1, points)]
         candidates += [np.flatnonzero(kept) for kept in fixed]
-    found = {H.tobytes(): H for H in reversed(candidates) if len(H) < group.order}
-    yield from sorted(found.values(), key=lambda H: (len(H), H.tobytes()))
+    found = {H.tobytes(): H for H in candidates if len(H) < group.order}
+    return [_Candidate(group, H) for H in sorted(found.values(), key=lambda H: (len(H), H.tobytes()))]
 
 
 def _split(group: CayleyTable, phi: np.ndarray, dim: int, rank: int) -> np.ndarray:
