@@ -20,7 +20,9 @@ from armillary.groups import ClosedSubgroup, FiniteGroup, Fourier, Group, Subgro
 from armillary.groups.fourier import invariants
 from armillary.ops.constants import ConstantModule
 
-Path = Literal["direct", "fourier"]
+Path = Literal["matrix", "relations", "fourier"]
+_MOST_RELATIONS = 2**24  # numbers in the constant of the path "relations"
+_SMALL = 3  # how much longer a multiplication takes in many small products than in a large one (measured)
 
 
 class HomogeneousConv(ConstantModule):
@@ -31,8 +33,9 @@ class HomogeneousConv(ConstantModule):
     ``w(g) = w_D |G/H| n_D^{-1/2}``. Points are numbered as ``Subgroup.left_coset_of`` does; H and K default to the
     trivial subgroup, functions on G itself. One bias for each output field.
 
-    The same weights act by one of two paths: ``direct``, a matrix of (O·M) × (C·N) made of them, or ``fourier``, blocks
-    of the irreps between two transforms. ``path=None`` takes the one with fewer operations, which ``repr`` shows.
+    The same weights act by one of three paths: ``matrix``, a matrix of (O·M) × (C·N) made of them; ``relations``, sums
+    over the points in each relation, then a mixing of channels; ``fourier``, blocks of the irreps between two
+    transforms. ``path=None`` takes the one with the fewest multiplications, which ``repr`` shows.
 
     Raises: ValueError for subgroups of another group, or x of another shape.
     """
@@ -57,8 +60,8 @@ class HomogeneousConv(ConstantModule):
         for name, H in (("H_in", self.H_in), ("H_out", self.H_out)):
             if H.group != group:
                 raise ValueError(f"got {name} in {H.group}, wanted a subgroup of {group}.")
-        if path not in (None, "direct", "fourier"):
-            raise ValueError(f"got path = {path!r}, wanted 'direct', 'fourier' or None for the cheaper one.")
+        if path not in (None, "matrix", "relations", "fourier"):
+            raise ValueError(f"got path = {path!r}, wanted 'matrix', 'relations', 'fourier' or None for the cheapest.")
         numbers = self.H_in.double_coset_of(self.H_out)  # of v in y(u) = ∫ f(u v⁻¹) w(v) dv
         back = group.inverses[self.H_in.representatives]
         pairs = torch.as_tensor(numbers[group.table[back[None, :], self.H_out.representatives[:, None]]])
@@ -66,10 +69,13 @@ class HomogeneousConv(ConstantModule):
         self.n_double_cosets = len(counts)
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, self.n_double_cosets))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
-        self.path: Path = self._cheaper() if path is None else path
+        self.path: Path = self._cheapest() if path is None else path
         self.register_constant("gains", counts**-0.5)
         self.register_buffer("pairs", pairs, persistent=False)
         self.transforms = nn.ModuleDict()
+        if self.path == "relations":
+            members = torch.nn.functional.one_hot(pairs, self.n_double_cosets).permute(2, 0, 1)
+            self.register_constant("relations", members * counts[:, None, None] ** -0.5)  # (D, M, N)
         if self.path == "fourier":
             self.register_constant("kernel_gains", self.H_in.index * counts**-0.5)
             self.transforms["input"] = Fourier(group, right=self.H_in, real=True)
@@ -83,16 +89,18 @@ class HomogeneousConv(ConstantModule):
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
-    def _cheaper(self) -> Path:
-        """By multiplications for one sample; expanding the weights counts as well."""
-        C, O, N, M = self.in_channels, self.out_channels, self.H_in.index, self.H_out.index
-        direct = C * O * N * M
+    def _cheapest(self) -> Path:
+        """By multiplications for one sample; those that expand the weights to a matrix count as well."""
+        C, O, N, M, D = self.in_channels, self.out_channels, self.H_in.index, self.H_out.index, self.n_double_cosets
         products = transforms = 0
         for irrep in self.group.real_irreps():
             a, b = (_multiplicity(irrep.character, self.group, H) for H in (self.H_in, self.H_out))
             products += irrep.dim * a * b
             transforms += irrep.dim * (a * N * C + b * M * O)
-        return "direct" if direct <= C * O * products + transforms else "fourier"
+        costs: dict[Path, int] = {"matrix": 2 * C * O * N * M, "fourier": _SMALL * (C * O * products + transforms)}
+        if D * M * N <= _MOST_RELATIONS:
+            costs["relations"] = C * D * M * (N + O)
+        return min(costs, key=lambda path: costs[path])
 
     def matrix(self) -> Tensor:
         """The map as a matrix, (out_channels, |G/K|, in_channels, |G/H|)."""
@@ -105,22 +113,27 @@ class HomogeneousConv(ConstantModule):
                 f"x has shape {tuple(x.shape)}, this HomogeneousConv wants (B, {self.in_channels}, {self.H_in.index}): "
                 f"functions on {self.group.name} / H with H of order {self.H_in.order}."
             )
-        if self.path == "direct":
+        if self.path == "matrix":
             y = torch.einsum("omcn,bcn->bom", self.matrix(), x)
+        elif self.path == "relations":
+            sums = x @ self.constant("relations", x).flatten(0, 1).mT  # (B, C, D·M)
+            y = self.weight.flatten(1) @ sums.reshape(len(x), -1, self.H_out.index)
         else:
-            kernels = self.transforms["kernel"](self.weight * self.constant("kernel_gains", self.weight))
-            blocks = self.transforms["input"](x)
-            mixed = [torch.einsum("bcik,ockj->boij", f, w) for f, w in zip(blocks, kernels, strict=True)]
-            output = self.transforms["output"]
-            assert isinstance(output, Fourier)
-            y = output.inverse(mixed)
+            y = self._by_blocks(x)
         return y if self.bias is None else y + self.bias[:, None]
 
+    def _by_blocks(self, x: Tensor) -> Tensor:
+        kernels = self.transforms["kernel"](self.weight * self.constant("kernel_gains", self.weight))
+        blocks = self.transforms["input"](x)
+        mixed = [torch.einsum("bcik,ockj->boij", f, w) for f, w in zip(blocks, kernels, strict=True)]
+        output = self.transforms["output"]
+        assert isinstance(output, Fourier)
+        return output.inverse(mixed)
+
     def extra_repr(self) -> str:
-        spaces = (
-            f"{self.group.name}: {self.H_in.index} → {self.H_out.index} points, {self.n_double_cosets} double cosets"
-        )
-        return f"{self.in_channels} → {self.out_channels}, {spaces}, path={self.path}"
+        points = f"{self.group.name}: {self.H_in.index} → {self.H_out.index} points"
+        counts = f"{self.in_channels} → {self.out_channels}, {points}, {self.n_double_cosets} double cosets"
+        return f"{counts}, path={self.path}"
 
 
 def _multiplicity(character, group: FiniteGroup, H: Subgroup) -> int:  # type: ignore[no-untyped-def]

@@ -116,11 +116,11 @@ def theorem(name: str, H: Subgroup, K: Subgroup) -> tuple[list[Row], Check]:
     """The null space of the constraint beside the convolutions, and the two paths beside each other."""
     group = H.group
     null = equivariant_maps(H, K)
-    layer = HomogeneousConv(1, 1, group, H, K, bias=False, path="direct").double()
+    layer = HomogeneousConv(1, 1, group, H, K, bias=False, path="matrix").double()
     maps = torch.stack([_map(layer, k) for k in range(layer.n_double_cosets)], dim=1)
     apart = float((maps - null @ (null.T @ maps)).norm() / maps.norm())
     rank = int(torch.linalg.matrix_rank(maps))
-    direct, blocks = (HomogeneousConv(4, 4, group, H, K, path=path).double() for path in ("direct", "fourier"))
+    direct, blocks = (HomogeneousConv(4, 4, group, H, K, path=path).double() for path in ("matrix", "fourier"))
     blocks.load_state_dict(direct.state_dict())
     f = torch.randn(8, 4, H.index, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
