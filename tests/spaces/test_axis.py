@@ -39,6 +39,18 @@ def test_coarser_cells_are_means_of_their_parts(factor: int) -> None:
     assert coarse.periodic
 
 
+def test_a_direction_points_at_a_value() -> None:
+    axis = Axis(10, -3.0, 0.4, periodic=True)
+    lengths = torch.linspace(0.01, 50, 10, dtype=torch.float64)
+    pointed = axis.pointed_at(lengths[:, None] * axis.waves)
+    assert axis.difference(pointed, axis.values).abs().max() < 1e-12
+    nowhere = torch.zeros(2, requires_grad=True)
+    value = axis.pointed_at(nowhere)
+    assert value.item() == -3.0
+    value.backward()
+    assert nowhere.grad.tolist() == [0.0, 0.0]
+
+
 def test_wrong_arguments() -> None:
     for size in (0, 2.0, True):
         with pytest.raises(ValueError, match="wanted an integer >= 1"):

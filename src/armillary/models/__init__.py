@@ -4,15 +4,19 @@ from armillary.models.config import ModelConfig, build_model
 from armillary.models.plane import PlanarClassifier, PlanarUNet
 from armillary.models.sphere import DiscoClassifier, DiscoUNet
 from armillary.models.unet import LayerFactory, ResidualClassifier, ResidualUNet
+from armillary.models.warped import FullyConnectedPose, PlanarPose, WarpedPose
 
 __all__ = [
     "DiscoClassifier",
     "DiscoUNet",
+    "FullyConnectedPose",
     "LayerFactory",
     "ModelConfig",
     "PlanarClassifier",
+    "PlanarPose",
     "PlanarUNet",
     "ResidualClassifier",
     "ResidualUNet",
+    "WarpedPose",
     "build_model",
 ]

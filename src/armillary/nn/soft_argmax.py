@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -37,9 +36,7 @@ class SoftArgmax(ConstantModule):
             raise ValueError(f"SoftArgmax: got maps = {maps!r}, wanted an integer >= 1.")
         self.axes, self.maps = _two(axes, "SoftArgmax"), maps
         for name, axis in zip(("rows", "columns"), self.axes, strict=True):
-            turns = 2 * math.pi / axis.size * torch.arange(axis.size, dtype=torch.float64)
-            wave = torch.stack([turns.cos(), turns.sin()], dim=-1)
-            self.register_constant(name, wave if axis.periodic else axis.values[:, None])
+            self.register_constant(name, axis.waves if axis.periodic else axis.values[:, None])
         self.bias = nn.Parameter(torch.zeros(maps, 2))
         self.scale = nn.Parameter(torch.ones(maps, sum(not axis.periodic for axis in self.axes)))
 
@@ -57,7 +54,7 @@ class SoftArgmax(ConstantModule):
             mean = p.sum(-1 if k == 0 else -2) @ self.constant(name, p)
             bias = self.bias[:, k].to(p.dtype)
             if axis.periodic:
-                found.append(axis.wrap(axis.start + axis.period / (2 * math.pi) * _argument(mean) + bias))
+                found.append(axis.wrap(axis.pointed_at(mean) + bias))
             else:
                 found.append(next(scales) * mean[..., 0] + bias)
         return torch.stack(found, dim=-1)
@@ -89,13 +86,6 @@ class AxisL1Loss(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.axes[0]}, {self.axes[1]}"
-
-
-def _argument(mean: Tensor) -> Tensor:
-    """The angle of (cos, sin), (..., 2) → (...); 0 without gradient where their length is rounding."""
-    marked = mean.square().sum(-1) > torch.finfo(mean.dtype).eps ** 2
-    cos, sin = mean.unbind(-1)
-    return torch.atan2(torch.where(marked, sin, 0.0), torch.where(marked, cos, 1.0))
 
 
 def _two(axes: Sequence[Axis], who: str) -> tuple[Axis, Axis]:

@@ -49,6 +49,22 @@ class Axis:
         half = self.period / 2
         return torch.remainder(a - b + half, self.period) - half
 
+    @property
+    def waves(self) -> Tensor:
+        """(cos, sin) of ``2π (value - start)/period``, (size, 2) float64."""
+        turns = 2 * math.pi / self.size * torch.arange(self.size, dtype=torch.float64)
+        return torch.stack([turns.cos(), turns.sin()], dim=-1)
+
+    def pointed_at(self, direction: Tensor) -> Tensor:
+        """The value whose wave points in a direction (cos, sin) of any length, (..., 2) → (...), within half a period.
+
+        Where the length is rounding, so that nothing is pointed at, it is ``start`` with zero gradient.
+        """
+        marked = direction.square().sum(-1) > torch.finfo(direction.dtype).eps ** 2
+        cos, sin = direction.unbind(-1)
+        angle = torch.atan2(torch.where(marked, sin, 0.0), torch.where(marked, cos, 1.0))
+        return self.start + self.period / (2 * math.pi) * angle
+
     def coarser(self, factor: int) -> Axis:
         """The centres of cells of ``factor`` neighbours, as a pooling by ``factor`` leaves them.
 
