@@ -46,13 +46,13 @@ def test_between_two_peaks_and_across_the_seam() -> None:
 def test_scale_and_bias_in_the_units_of_the_axes() -> None:
     head = SoftArgmax(POLAR.axes).double()
     assert head.scale.shape == (1, 1), "a circle has no scale"
-    before = head(peaks(POLAR.shape, (11, 4)))
+    before, middle = head(peaks(POLAR.shape, (11, 4))), float(POLAR.axes[1].values.mean())
     with torch.no_grad():
         head.bias.copy_(torch.tensor([[1.0, 0.5]]))
         head.scale.fill_(2.0)
     after = head(peaks(POLAR.shape, (11, 4)))
     assert after[0, 0, 0].item() == pytest.approx(before[0, 0, 0].item() + 1.0 - 2 * math.pi)
-    assert after[0, 0, 1].item() == pytest.approx(2 * before[0, 0, 1].item() + 0.5)
+    assert after[0, 0, 1].item() == pytest.approx(2 * before[0, 0, 1].item() - middle + 0.5)
 
 
 def literal(head: SoftArgmax, x: Tensor) -> Tensor:
@@ -71,7 +71,8 @@ def literal(head: SoftArgmax, x: Tensor) -> Tensor:
                     y[b, m, a] = axis.start + (value - axis.start) % axis.period
                 else:
                     mean = float((weight * values).sum() / weight.sum())
-                    y[b, m, a] = next(scales) * mean + head.bias[m, a].item()
+                    middle = float(axis.values.mean())
+                    y[b, m, a] = middle + next(scales) * (mean - middle) + head.bias[m, a].item()
     return y
 
 

@@ -202,7 +202,8 @@ def test_many_transforms_at_once_in_either_precision(warp: Warp) -> None:
 
 @each_warp
 def test_values_are_equal_hashable_and_described(warp: Warp) -> None:
-    again = warp_from_dict(json.loads(json.dumps(warp.to_dict())))
+    assert json.loads(json.dumps(warp.to_dict())) == warp.to_dict()
+    again = warp_from_dict(warp.to_dict())
     assert again == warp
     assert hash(again) == hash(warp)
     assert again is not warp

@@ -24,7 +24,8 @@ class WarpedPose(nn.Module):
     ``û(x) = softargmax(CNN(Î))`` with the warp Î of x, one response map, and convolutions that wrap where the warp
     does. Since t_v shifts Î by v, and a response that is shifted by v has its position v further,
     ``û(t_v x) = û(x) + v``: up to interpolation, to the edges of axes that do not wrap, and to the means over 2×2,
-    which are exact only for shifts by their multiples.
+    which are exact only for shifts by their multiples. Before training u is counted from the middle of axes that do
+    not wrap.
 
     Shapes: (B, in_channels, *grid.shape) → (B, 2), u in the units of ``warp.axes``, both of whose sizes must be
     divisible by ``2^(len(widths) - 1)``. ``widths`` are the channels of the blocks.
@@ -46,6 +47,9 @@ class WarpedPose(nn.Module):
         self.warp = WarpImage(warp, grid, interpolation)
         self.features = with_warp_padding(_cnn(in_channels, widths, maps=1), warp)
         self.head = SoftArgmax([axis.coarser(_reduction(widths)) for axis in warp.axes])
+        middles = [0.0 if axis.periodic else middle for axis, middle in zip(warp.axes, self.head.middles, strict=True)]
+        with torch.no_grad():
+            self.head.bias.copy_(-torch.tensor(middles))
 
     def forward(self, x: Tensor) -> Tensor:
         _check(x, self.in_channels, self.grid, "WarpedPose")

@@ -14,10 +14,11 @@ from armillary.spaces import Axis
 class SoftArgmax(ConstantModule):
     """The mean position under the softmax of each map, with a learned scale and bias: coordinates u.
 
-    Equation: with p = softmax of a map over all its pixels, ``y_a = scale_a · Σ_u p(u) u_a + bias_a``. On a periodic
-    axis the mean is circular, ``start + (period/2π) arg Σ_u p(u) e^{2πi (u - start)/period}``, plus the bias, wrapped
-    into [start, start + period); there is no scale, since a circle has none to choose. Where p is balanced about the
-    circle to rounding, so that no direction is marked, the argument is 0 with zero gradient.
+    Equation: with p = softmax of a map over all its pixels and m_a the middle of an axis,
+    ``y_a = m_a + scale_a (Σ_u p(u) u_a - m_a) + bias_a``. On a periodic axis the mean is circular,
+    ``y_a = start + (period/2π) arg Σ_u p(u) e^{2πi (u_a - start)/period} + bias_a``, wrapped into [start, start +
+    period); there is no scale, since a circle has none to choose. Where p is balanced about the circle to rounding, so
+    that no direction is marked, the argument is 0 with zero gradient.
 
     Shapes: (B, maps, rows, columns) → (B, maps, 2), in the units of ``axes`` (``warp.axes``, or their ``coarser``).
     State dict: ``bias`` (maps, 2) and ``scale`` (maps, number of axes that are not periodic), starting at 0 and 1.
@@ -35,8 +36,9 @@ class SoftArgmax(ConstantModule):
         if isinstance(maps, bool) or not isinstance(maps, int) or maps < 1:
             raise ValueError(f"SoftArgmax: got maps = {maps!r}, wanted an integer >= 1.")
         self.axes, self.maps = _two(axes, "SoftArgmax"), maps
-        for name, axis in zip(("rows", "columns"), self.axes, strict=True):
-            self.register_constant(name, axis.waves if axis.periodic else axis.values[:, None])
+        self.middles = [float(axis.values.mean()) for axis in self.axes]
+        for name, axis, middle in zip(("rows", "columns"), self.axes, self.middles, strict=True):
+            self.register_constant(name, axis.waves if axis.periodic else axis.values[:, None] - middle)
         self.bias = nn.Parameter(torch.zeros(maps, 2))
         self.scale = nn.Parameter(torch.ones(maps, sum(not axis.periodic for axis in self.axes)))
 
@@ -56,7 +58,7 @@ class SoftArgmax(ConstantModule):
             if axis.periodic:
                 found.append(axis.wrap(axis.pointed_at(mean) + bias))
             else:
-                found.append(next(scales) * mean[..., 0] + bias)
+                found.append(self.middles[k] + next(scales) * mean[..., 0] + bias)
         return torch.stack(found, dim=-1)
 
     def extra_repr(self) -> str:

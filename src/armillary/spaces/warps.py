@@ -107,7 +107,8 @@ class Warp(ABC):
 
     def to_dict(self) -> dict[str, Any]:
         """A plain description, safe for JSON; ``warp_from_dict`` reads it."""
-        return {"type": type(self).__name__, **asdict(self)}  # type: ignore[call-overload]
+        fields = asdict(self)  # type: ignore[call-overload]
+        return {"type": type(self).__name__, **{k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}}
 
 
 @dataclass(frozen=True)
