@@ -5,17 +5,21 @@ from armillary.models.homogeneous import HomogeneousNet, SubsetNet
 from armillary.models.plane import PlanarClassifier, PlanarUNet
 from armillary.models.sphere import DiscoClassifier, DiscoUNet
 from armillary.models.unet import LayerFactory, ResidualClassifier, ResidualUNet
+from armillary.models.warped import FullyConnectedPose, PlanarPose, WarpedPose
 
 __all__ = [
     "DiscoClassifier",
     "DiscoUNet",
+    "FullyConnectedPose",
     "HomogeneousNet",
     "LayerFactory",
     "ModelConfig",
     "PlanarClassifier",
+    "PlanarPose",
     "PlanarUNet",
     "ResidualClassifier",
     "ResidualUNet",
     "SubsetNet",
+    "WarpedPose",
     "build_model",
 ]

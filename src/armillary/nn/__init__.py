@@ -10,9 +10,13 @@ from armillary.nn.metrics import ClassificationMetrics, Metrics, RegressionMetri
 from armillary.nn.nonlinearities import Pointwise
 from armillary.nn.norms import SphereBatchNorm, SphereGroupNorm, SphereInstanceNorm, SphereLayerNorm
 from armillary.nn.pooling import OrientationMax, OrientationMean, Pool, SphereMax, SphereMean, Unpool
+from armillary.nn.soft_argmax import AxisL1Loss, SoftArgmax
+from armillary.nn.warp import WarpImage, sample_image
+from armillary.nn.warp_padding import WarpConv2d, WarpPad, with_warp_padding
 from armillary.ops.filters import CustomBasis, FilterBasis, FourierAzimuth, PiecewiseLinear, Zernike
 
 __all__ = [
+    "AxisL1Loss",
     "ClassificationMetrics",
     "CrossEntropyLoss",
     "CustomBasis",
@@ -37,6 +41,7 @@ __all__ = [
     "Pool",
     "RegressionMetrics",
     "SegmentationMetrics",
+    "SoftArgmax",
     "SpectralConv",
     "SphereBatchNorm",
     "SphereGroupNorm",
@@ -46,6 +51,11 @@ __all__ = [
     "SphereMean",
     "SumLoss",
     "Unpool",
+    "WarpConv2d",
+    "WarpImage",
+    "WarpPad",
     "Zernike",
     "rings",
+    "sample_image",
+    "with_warp_padding",
 ]

@@ -26,7 +26,7 @@ SYSTEMS: tuple[System, ...] = (
     System(3, "s2cnn", "Equivariance versus augmentation for spherical images", "sphere"),
     System(4, "needlets", "SO(3) needlet convolution", "sphere"),
     System(5, "cheblienet", "ChebLieNet", "Lie-group graph"),
-    System(6, "warped", "Warped convolutions", "plane"),
+    System(6, "warped", "Warped convolutions", "plane", works=True),
     System(7, "image2icosahedron", "Image-to-icosahedral projection", "plane to sphere"),
     System(8, "sprin", "PRIN / SPRIN", "points"),
     System(9, "hnets", "Harmonic networks", "plane"),
