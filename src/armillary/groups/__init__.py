@@ -1,5 +1,6 @@
 """Groups, their elements and representations."""
 
+from armillary.groups.orders import Orders
 from armillary.groups.so3 import (
     euler_zyz,
     from_euler_zyz,
@@ -9,4 +10,12 @@ from armillary.groups.so3 import (
     wigner_D_real,
 )
 
-__all__ = ["euler_zyz", "from_euler_zyz", "random_rotation", "rotation_about", "wigner_D", "wigner_D_real"]
+__all__ = [
+    "Orders",
+    "euler_zyz",
+    "from_euler_zyz",
+    "random_rotation",
+    "rotation_about",
+    "wigner_D",
+    "wigner_D_real",
+]

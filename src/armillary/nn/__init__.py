@@ -3,15 +3,20 @@
 from armillary.nn.disco import DiscoConv, DiscoConvTranspose, rings
 from armillary.nn.disco_so3 import DiscoLift, DiscoSO3Conv
 from armillary.nn.dropout import FieldDropout
+from armillary.nn.harmonic import HarmonicConv
+from armillary.nn.harmonic_layers import BlurPool, ImageMeanPool, MagnitudeBatchNorm, MagnitudeReLU, Magnitudes
 from armillary.nn.linear import PointwiseLinear
 from armillary.nn.losses import CrossEntropyLoss, DiceLoss, GradientLoss, L1Loss, L2Loss, SumLoss
 from armillary.nn.metrics import ClassificationMetrics, Metrics, RegressionMetrics, SegmentationMetrics
 from armillary.nn.nonlinearities import Pointwise
 from armillary.nn.norms import SphereBatchNorm, SphereGroupNorm, SphereInstanceNorm, SphereLayerNorm
 from armillary.nn.pooling import OrientationMax, OrientationMean, Pool, SphereMax, SphereMean, Unpool
+from armillary.ops.circular import CircularHarmonics
 from armillary.ops.filters import CustomBasis, FilterBasis, FourierAzimuth, PiecewiseLinear, Zernike
 
 __all__ = [
+    "BlurPool",
+    "CircularHarmonics",
     "ClassificationMetrics",
     "CrossEntropyLoss",
     "CustomBasis",
@@ -24,8 +29,13 @@ __all__ = [
     "FilterBasis",
     "FourierAzimuth",
     "GradientLoss",
+    "HarmonicConv",
+    "ImageMeanPool",
     "L1Loss",
     "L2Loss",
+    "MagnitudeBatchNorm",
+    "MagnitudeReLU",
+    "Magnitudes",
     "Metrics",
     "OrientationMax",
     "OrientationMean",
