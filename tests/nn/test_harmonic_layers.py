@@ -97,6 +97,11 @@ def test_batch_norm_is_its_equation_in_training_and_evaluation() -> None:
     assert layer.num_batches_tracked == 1
     layer.eval()
     torch.testing.assert_close(layer(x), wanted(layer.running_mean, layer.running_var), rtol=0, atol=1e-13)
+    cumulative = MagnitudeBatchNorm(ORDERS, GRID, momentum=None).double()
+    cumulative(x)
+    cumulative(2 * x)
+    both = (mean + split(2 * x)[1].mean((0, 2, 3))) / 2
+    torch.testing.assert_close(cumulative.running_mean, both, rtol=0, atol=1e-14)
 
 
 def test_the_statistics_of_a_batch_do_not_turn() -> None:

@@ -39,7 +39,7 @@ class HarmonicConv(ConstantModule):
 
     Raises: ValueError for an order of the output that no filter reaches, an order that the kernel cannot hold, or an
     input of another shape.
-    Source: Worrall et al. 2017 (arXiv 1612.04642), eq. 5–9; pinned by ``tests/nn/test_harmonic.py``.
+    Source: Worrall et al. 2017 (arXiv 1612.04642); pinned by ``tests/nn/test_harmonic.py``.
     """
 
     row: Tensor
@@ -128,8 +128,7 @@ class HarmonicConv(ConstantModule):
                 and all(a is b for a, b in zip(owners, parameters, strict=True))
             ):
                 return kernel
-        with torch.inference_mode(False), torch.no_grad():
-            kernel = self.expand(like)
+        kernel = self.expand(like)
         self._kept = (parameters, versions, like.dtype, kernel)
         return kernel
 

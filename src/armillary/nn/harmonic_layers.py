@@ -43,7 +43,7 @@ class Magnitudes(_FieldLayer):
 
     Shapes: (B, orders.size, H, W) → (B, orders.count, H, W). ``eps`` keeps the gradient finite at z = 0.
     Raises: ValueError for an input of another shape, or real channels, which have a sign and no phase.
-    Source: Worrall et al. 2017 (arXiv 1612.04642), section 4; pinned by ``tests/nn/test_harmonic_layers.py``.
+    Source: Worrall et al. 2017 (arXiv 1612.04642); pinned by ``tests/nn/test_harmonic_layers.py``.
     """
 
     def __init__(self, orders: Orders, grid: ImageGrid, eps: float = 1e-3) -> None:
@@ -75,7 +75,7 @@ class MagnitudeReLU(Magnitudes):
 
     Shapes: (B, orders.size, H, W) in and out. State dict: ``bias`` (C,).
     Raises: ValueError for an input of another shape, or real channels.
-    Source: Worrall et al. 2017 (arXiv 1612.04642), eq. 10; pinned by ``tests/nn/test_harmonic_layers.py``.
+    Source: Worrall et al. 2017 (arXiv 1612.04642); pinned by ``tests/nn/test_harmonic_layers.py``.
     """
 
     def __init__(self, orders: Orders, grid: ImageGrid, eps: float = 1e-3) -> None:
@@ -93,11 +93,12 @@ class MagnitudeBatchNorm(Magnitudes):
 
     r is ``√(|z|² + eps²)``; μ and σ² are its mean and (population) variance over the batch and the pixels while
     training, running averages in evaluation. The ReLU belongs to it: a negative magnitude would turn the phase by π.
-    Under an initialised ``torch.distributed`` the statistics are those of all processes together.
+    Under an initialised ``torch.distributed`` the statistics are those of all processes together. ``momentum`` None: a
+    cumulative average.
 
     Shapes: (B, orders.size, H, W) in and out. State dict: ``weight``, ``bias``, ``running_mean``, ``running_var`` (C,),
     ``num_batches_tracked``. Raises: ValueError for an input of another shape, or real channels.
-    Source: Worrall et al. 2017 (arXiv 1612.04642), section 4.1; pinned by ``tests/nn/test_harmonic_layers.py``.
+    Source: Worrall et al. 2017 (arXiv 1612.04642); pinned by ``tests/nn/test_harmonic_layers.py``.
     """
 
     running_mean: Tensor
@@ -105,7 +106,12 @@ class MagnitudeBatchNorm(Magnitudes):
     num_batches_tracked: Tensor
 
     def __init__(
-        self, orders: Orders, grid: ImageGrid, eps: float = 1e-3, variance_eps: float = 1e-5, momentum: float = 0.1
+        self,
+        orders: Orders,
+        grid: ImageGrid,
+        eps: float = 1e-3,
+        variance_eps: float = 1e-5,
+        momentum: float | None = 0.1,
     ) -> None:
         super().__init__(orders, grid, eps)
         self.variance_eps, self.momentum = variance_eps, momentum
@@ -131,11 +137,12 @@ class MagnitudeBatchNorm(Magnitudes):
     @torch.no_grad()
     def _track(self, mean_C: Tensor, var_C: Tensor) -> None:
         self.num_batches_tracked += 1
-        self.running_mean += self.momentum * (mean_C.to(self.running_mean) - self.running_mean)
-        self.running_var += self.momentum * (var_C.to(self.running_var) - self.running_var)
+        rate = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
+        self.running_mean += rate * (mean_C.to(self.running_mean) - self.running_mean)
+        self.running_var += rate * (var_C.to(self.running_var) - self.running_var)
 
     def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, variance_eps={self.variance_eps:g}, momentum={self.momentum:g}"
+        return f"{super().extra_repr()}, variance_eps={self.variance_eps:g}, momentum={self.momentum}"
 
 
 def _scaled(x: Tensor, factor: Tensor) -> Tensor:

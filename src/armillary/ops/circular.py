@@ -42,7 +42,7 @@ class CircularHarmonics:
     matched moments; without, as κ² for m = 1 and not at all for m = 2.
 
     Raises: ValueError for an even size or one below 3, no ring, or sigma outside of (0, (size - 1)/2).
-    Source: Worrall et al. 2017 (arXiv 1612.04642), sections 3 and 4.2; the closed form and the moments are ours. Pinned
+    Source: Worrall et al. 2017 (arXiv 1612.04642); the closed form and the moments are ours. Pinned
     by ``tests/ops/test_circular.py``.
     """
 
