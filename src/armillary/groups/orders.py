@@ -28,7 +28,7 @@ class Orders:
     imaginary half.
 
     Raises: ValueError for no stream, an order twice, channels < 1, or real values of another order.
-    Source: the irreducible representations of SO(2); Worrall et al. 2017 (arXiv 1612.04642) Pinned by
+    Source: the irreducible representations of SO(2); Worrall et al. 2017 (arXiv 1612.04642). Pinned by
     ``tests/groups/test_orders.py``.
     """
 

@@ -1,6 +1,7 @@
 """System 9, harmonic networks: the paper's claims on rotated digits, run again.
 
-1. *Accurate*: rotated MNIST, the harmonic network of the paper against a plain CNN of equal parameter count.
+1. *Accurate*: rotated MNIST, the harmonic network of the paper against a plain CNN of equal parameter count, trained
+   for as many epochs and, since its epochs are cheaper, for five times as many.
 2. *Maximal response and orientation*: the phase of the order 1 features at the middle turns with the image, and the
    predicted class stays.
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ CLAIM = (
     "Harmonic networks classify rotated MNIST better than CNNs, with 1.69 % error, and return a maximal response and "
     "an orientation that turn with every patch."
 )
-HARMONIC, PLAIN = "harmonic network", "plain CNN"
+HARMONIC, PLAIN, LONGER = "harmonic network", "plain CNN", "plain CNN, 5 × the epochs"
+MORE = 5
 ERROR, CHANGED, PHASE = "test error, %", "predictions that change under a turn, %", "orientation error, degrees"
 PAPER_ERROR = 1.69
 ANGLES = tuple(2 * math.pi * k / 12 for k in range(12))
@@ -75,19 +77,26 @@ def reproduce(scale: str, out: Path, seeds: int = 3) -> dict[str, Any]:
     result = Result("hnets", scale, CLAIM, f"{PAPER_ERROR} % error", "arXiv 1612.04642")
     curves: dict[str, list[float]] = {}
     plain_widths = _equal_size(size.widths)
-    contestants: dict[str, Callable[[], nn.Module]] = {
-        HARMONIC: lambda: HarmonicClassifier(1, 10, GRID, size.widths),
-        PLAIN: lambda: PlainClassifier(1, 10, GRID, plain_widths),
+
+    def harmonic() -> nn.Module:
+        return HarmonicClassifier(1, 10, GRID, size.widths)
+
+    def plain() -> nn.Module:
+        return PlainClassifier(1, 10, GRID, plain_widths)
+
+    contestants = {
+        HARMONIC: (harmonic, size, "harmonic"),
+        PLAIN: (plain, size, "plain"),
+        LONGER: (plain, replace(size, epochs=MORE * size.epochs), "longer"),
     }
     images, labels = _data("test", slice(0, size.tests)).tensors
     digits = images[: size.turns, 0]
-    for name, build in contestants.items():
+    for name, (build, how, folder) in contestants.items():
         figures: dict[str, list[float]] = {ERROR: [], CHANGED: [], PHASE: []}
         per_angle, seconds, params = [], 0.0, 0
         for seed in range(seeds):
             console.print(f"{name}, seed {seed}")
-            path = out / "runs" / f"{'harmonic' if name == HARMONIC else 'plain'}-{seed}"
-            network, took = _trained(build, size, seed, path, console)
+            network, took = _trained(build, how, seed, out / "runs" / f"{folder}-{seed}", console)
             seconds += took / seeds
             params = sum(p.numel() for p in network.parameters())
             scores = evaluate(
@@ -123,12 +132,11 @@ def reproduce(scale: str, out: Path, seeds: int = 3) -> dict[str, Any]:
 def judge(rows: list[Row]) -> list[Check]:
     """The parts of the claim, from the rows."""
     mean = {(row.name, row.metric): row.mean for row in rows}
-    own, plain = mean[HARMONIC, ERROR], mean[PLAIN, ERROR]
-    phase = mean[HARMONIC, PHASE]
-    changed = [mean[name, CHANGED] for name in (HARMONIC, PLAIN)]
+    own, phase = mean[HARMONIC, ERROR], mean[HARMONIC, PHASE]
+    plain, changed = (min(mean[name, metric] for name in (PLAIN, LONGER)) for metric in (ERROR, CHANGED))
     return [
         Check(
-            "rotated digits: error below that of a CNN of equal size",
+            "rotated digits: error below that of the better CNN of equal size",
             "yes",
             f"{own:.2f} against {plain:.2f} %",
             own < plain,
@@ -141,10 +149,10 @@ def judge(rows: list[Row]) -> list[Check]:
             phase <= 10,
         ),
         Check(
-            "predictions change less under turns than those of the CNN",
+            "predictions change less under turns than those of the better CNN",
             "yes",
-            f"{changed[0]:.1f} against {changed[1]:.1f} %",
-            changed[0] < changed[1],
+            f"{mean[HARMONIC, CHANGED]:.1f} against {changed:.1f} %",
+            mean[HARMONIC, CHANGED] < changed,
         ),
     ]
 

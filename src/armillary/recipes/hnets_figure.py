@@ -14,12 +14,12 @@ def draw(path: Path, result: Result, degrees: Sequence[float], changed: dict[str
 
     from armillary.train.pictures import save_figure
 
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    figure = Figure(figsize=(10, 3.8), layout="constrained")
     bars, curves = figure.subplots(1, 2, width_ratios=(1, 1.6))
     errors = [row for row in result.rows if row.metric.startswith("test error")]
-    colours = ("tab:blue", "tab:orange")
+    colours = ("tab:blue", "tab:orange", "tab:red")
     bars.bar(
-        [row.name for row in errors],
+        [row.name.replace(", ", ",\n") for row in errors],
         [row.mean for row in errors],
         0.5,
         yerr=[row.std or 0 for row in errors],
