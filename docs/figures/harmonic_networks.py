@@ -69,12 +69,12 @@ def by_size(matched: bool) -> list[float]:
     return found
 
 
-def by_depth(matched: bool, norm: bool) -> list[float]:
-    """Filters of 5 × 5 pixels, against depth; images are as large as the receptive field."""
+def by_depth(basis: CircularHarmonics, norm: bool) -> list[float]:
+    """Layers with the same filters, against depth; images are larger than the receptive field."""
     found = []
     for depth in DEPTHS:
-        grid = ImageGrid(4 * depth + 9, 4 * depth + 9)
-        basis = CircularHarmonics(5, 4, match_moments=matched)
+        side = (basis.size - 1) * depth + 9
+        grid = ImageGrid(side, side)
         found.append(error(chain(depth, grid, basis, norm), grid, grid, FREQUENCY))
     return found
 
@@ -105,7 +105,7 @@ def draw_filters(figure: Any) -> None:
     for m, row in enumerate(panels):
         held = basis.radii_of(m)
         for radius, panel in zip(basis.radii, row, strict=True):
-            panel.set(xticks=[], yticks=[])
+            panel.set(xticks=[], yticks=[], box_aspect=1)
             if radius in held:
                 image = basis.filters(m)[held.index(radius)].real
                 limit = float(image.abs().max())
@@ -136,10 +136,16 @@ def main() -> None:
     for matched, style in ((False, "--"), (True, "-")):
         kind = "moments matched" if matched else "sampled"
         curve(sizes, kind, list(SIZES), by_size(matched), style, "tab:blue")
-    for norm, colour in ((False, "tab:blue"), (True, "tab:orange")):
-        for matched, style in ((False, "--"), (True, "-")):
-            name = f"{'with norm and ReLU' if norm else 'convolutions alone'}, {'matched' if matched else 'sampled'}"
-            curve(depths, name, list(DEPTHS), by_depth(matched, norm), style, colour)
+    five, sampled = CircularHarmonics(5, 4), CircularHarmonics(5, 4, match_moments=False)
+    wide = CircularHarmonics(7, 3, sigma=1.0)
+    for name, basis, norm, style, colour in (
+        ("convolutions alone, 5 × 5, sampled", sampled, False, "--", "tab:blue"),
+        ("convolutions alone, 5 × 5, matched", five, False, "-", "tab:blue"),
+        ("norm and ReLU, 5 × 5, sampled", sampled, True, "--", "tab:orange"),
+        ("norm and ReLU, 5 × 5, matched", five, True, "-", "tab:orange"),
+        ("norm and ReLU, 7 × 7, σ = 1, matched", wide, True, "-", "tab:green"),
+    ):
+        curve(depths, name, list(DEPTHS), by_depth(basis, norm), style, colour)
     for k, (name, errors) in enumerate(by_stride().items()):
         for offset, (value, colour) in enumerate(zip(errors, ("tab:blue", "tab:orange"), strict=True)):
             label = ("|k| ≤ π/4", "|k| ≤ π/2")[offset] if k == 0 else None
@@ -148,15 +154,15 @@ def main() -> None:
     sizes.set_xticks(list(SIZES))
     sizes.set(xlabel="pixels across the filter", ylabel="relative error under turns", title="one convolution")
     depths.set_xticks(list(DEPTHS))
-    depths.set(xlabel="layers", title="depth, filters of 5 × 5")
+    depths.set(xlabel="layers", title="depth")
     strides.set_xticks(range(4), ["none", "plain", "blur\nσ = 1", "blur\nσ = 1.5"])
     strides.set(xlabel="stride 2", title="two layers with a stride between")
     for panel in (sizes, depths, strides):
         panel.set_yscale("log")
         panel.grid(alpha=0.3)
-    depths.set_ylim(1e-5, 1)
+    depths.set_ylim(1e-5, 20)
     sizes.legend(frameon=False, fontsize=8)
-    depths.legend(frameon=False, fontsize=7)
+    depths.legend(frameon=False, fontsize=7, loc="upper center")
     strides.legend(frameon=False, fontsize=8)
     print(save_figure(figure, arguments.out))
 
