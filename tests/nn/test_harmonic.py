@@ -119,6 +119,24 @@ def test_a_shifted_image_gives_a_shifted_response() -> None:
     torch.testing.assert_close(shifted, layer(x).roll((1, 2), (-2, -1)), rtol=0, atol=1e-14)
 
 
+def test_autocast_rounds_the_kernel_once() -> None:
+    torch.manual_seed(0)
+    layer, x = HarmonicConv(Orders.image(2), Orders.upto(1, 3), ImageGrid(8, 8)), torch.randn(2, 2, 8, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = layer(x)
+        assert torch.equal(layer.expand(x.bfloat16()), layer.expand(x).bfloat16())
+    assert y.dtype == torch.bfloat16
+    torch.testing.assert_close(y.float(), layer(x), rtol=0.02, atol=0.02)
+    layer(x).sum().backward()
+    single = {name: p.grad.clone() for name, p in layer.named_parameters() if p.grad is not None}
+    layer.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16):
+        layer(x).sum().backward()
+    for name, parameter in layer.named_parameters():
+        assert parameter.grad is not None
+        assert (parameter.grad - single[name]).norm() < 0.03 * single[name].norm()
+
+
 def test_keeps_the_variance_at_the_start() -> None:
     torch.manual_seed(0)
     orders, grid = Orders.upto(1, 16), ImageGrid(15, 15)

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from armillary.groups import Orders
+from armillary.nn.averages import working_dtype
 from armillary.nn.harmonic_layers import check_orders
 from armillary.ops.circular import CircularHarmonics
 from armillary.ops.constants import ConstantModule
-from armillary.ops.precision import as_autocast
+from armillary.ops.precision import as_autocast, without_autocast
 from armillary.spaces import ImageGrid
 
 
@@ -107,11 +108,15 @@ class HarmonicConv(ConstantModule):
         return pairs[:, :, 0], pairs[:, :, 1]
 
     def expand(self, like: Tensor) -> Tensor:
-        """The kernel of ``conv2d``, (orders_out.size, orders_in.size, k, k), in the dtype of ``like``."""
-        re, im = self.filters(like)
-        if self.orders_in.real:
-            return torch.cat([re, im])
-        return torch.cat([torch.cat([re, -im], dim=1), torch.cat([im, re], dim=1)])
+        """The kernel of ``conv2d``, (orders_out.size, orders_in.size, k, k), in the dtype of ``like``.
+
+        It is computed at least in float32, under autocast too, and rounded once.
+        """
+        with without_autocast(like):
+            re, im = self.filters(like.new_empty(0, dtype=working_dtype(like.dtype)))
+            if self.orders_in.real:
+                return torch.cat([re, im]).to(like.dtype)
+            return torch.cat([torch.cat([re, -im], dim=1), torch.cat([im, re], dim=1)]).to(like.dtype)
 
     def kernel(self, like: Tensor) -> Tensor:
         """``expand``, or what it gave before where nothing has changed since."""
