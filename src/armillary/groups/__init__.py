@@ -18,6 +18,7 @@ from armillary.groups.named import (
     tetrahedral,
     with_inversion,
 )
+from armillary.groups.orders import Orders
 from armillary.groups.representation import (
     Decomposition,
     Representation,
@@ -31,14 +32,7 @@ from armillary.groups.representation import (
     restricted,
     tensor_product,
 )
-from armillary.groups.so3 import (
-    euler_zyz,
-    from_euler_zyz,
-    random_rotation,
-    rotation_about,
-    wigner_D,
-    wigner_D_real,
-)
+from armillary.groups.so3 import euler_zyz, from_euler_zyz, random_rotation, rotation_about, wigner_D, wigner_D_real
 from armillary.groups.subgroups import Subgroup, centraliser, stabiliser, trivial_subgroup, whole_group
 
 __all__ = [
@@ -54,6 +48,7 @@ __all__ = [
     "Fourier",
     "Group",
     "Irrep",
+    "Orders",
     "Representation",
     "Subgroup",
     "alternating",

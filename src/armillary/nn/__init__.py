@@ -3,6 +3,8 @@
 from armillary.nn.disco import DiscoConv, DiscoConvTranspose, rings
 from armillary.nn.disco_so3 import DiscoLift, DiscoSO3Conv
 from armillary.nn.dropout import FieldDropout
+from armillary.nn.harmonic import HarmonicConv
+from armillary.nn.harmonic_layers import BlurPool, ImageMeanPool, MagnitudeBatchNorm, MagnitudeReLU, Magnitudes
 from armillary.nn.homogeneous import HomogeneousConv, SpectralConv
 from armillary.nn.linear import PointwiseLinear
 from armillary.nn.losses import CrossEntropyLoss, DiceLoss, GradientLoss, L1Loss, L2Loss, SumLoss
@@ -13,10 +15,13 @@ from armillary.nn.pooling import OrientationMax, OrientationMean, Pool, SphereMa
 from armillary.nn.soft_argmax import AxisL1Loss, SoftArgmax
 from armillary.nn.warp import WarpImage, sample_image
 from armillary.nn.warp_padding import WarpConv2d, WarpPad, with_warp_padding
+from armillary.ops.circular import CircularHarmonics
 from armillary.ops.filters import CustomBasis, FilterBasis, FourierAzimuth, PiecewiseLinear, Zernike
 
 __all__ = [
     "AxisL1Loss",
+    "BlurPool",
+    "CircularHarmonics",
     "ClassificationMetrics",
     "CrossEntropyLoss",
     "CustomBasis",
@@ -29,9 +34,14 @@ __all__ = [
     "FilterBasis",
     "FourierAzimuth",
     "GradientLoss",
+    "HarmonicConv",
     "HomogeneousConv",
+    "ImageMeanPool",
     "L1Loss",
     "L2Loss",
+    "MagnitudeBatchNorm",
+    "MagnitudeReLU",
+    "Magnitudes",
     "Metrics",
     "OrientationMax",
     "OrientationMean",

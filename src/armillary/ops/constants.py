@@ -37,7 +37,8 @@ class ConstantModule(nn.Module):
             return value.to(like.device, dtype)
         cast = self._casts.get(name)
         if cast is None or cast.dtype != dtype or cast.device != like.device:
-            cast = self._casts[name] = value.to(like.device, dtype)
+            with torch.inference_mode(False):  # the cast outlives the mode, and is saved for a backward pass later
+                cast = self._casts[name] = value.to(like.device, dtype)
         return cast
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:

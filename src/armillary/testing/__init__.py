@@ -3,11 +3,13 @@ too."""
 
 from armillary.testing.contract import LayerReport, check_layer
 from armillary.testing.meter import commutation_error, equivariance_error, invariance_error
+from armillary.testing.plane import PlaneSymmetry
 from armillary.testing.symmetry import GroupAction, SphereSymmetry, Symmetry
 
 __all__ = [
     "GroupAction",
     "LayerReport",
+    "PlaneSymmetry",
     "SphereSymmetry",
     "Symmetry",
     "check_layer",

@@ -1,0 +1,101 @@
+"""Representations of SO(2), the turns of the plane: how many complex channels of each order a field has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+def _check_integer(name: str, value: object, least: int | None) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or (least is not None and value < least):
+        wanted = "an integer" if least is None else f"an integer >= {least}"
+        raise ValueError(f"Orders: got {name} = {value!r}, wanted {wanted}.")
+
+
+@dataclass(frozen=True, repr=False)
+class Orders:
+    """A field of the plane whose channels z turn by e^{imα}: ``(R z)(p) = e^{imα} z(R⁻¹ p)``, m the order of a stream.
+
+    ``streams`` are pairs (order, number of complex channels), kept by ascending order; ``Orders.of({0: 8, 1: 8})`` and
+    ``Orders.upto(1, 8)`` are the same value, and ``Orders.image(3)`` is what images with three channels are.
+
+    Layout of tensors: (batch, size, height, width), all real parts before all imaginary parts, each by stream and
+    channel: ``z = x[:, :count] + i x[:, count:]``. A field of ``real`` values, possible in order 0 alone, has no
+    imaginary half.
+
+    Raises: ValueError for no stream, an order twice, channels < 1, or real values of another order.
+    Source: the irreducible representations of SO(2); Worrall et al. 2017 (arXiv 1612.04642). Pinned by
+    ``tests/groups/test_orders.py``.
+    """
+
+    streams: tuple[tuple[int, int], ...]
+    real: bool = False
+
+    def __post_init__(self) -> None:
+        for order, channels in self.streams:
+            _check_integer("order", order, None)
+            _check_integer(f"channels of order {order}", channels, 1)
+        if not self.streams or len(set(self.orders)) < len(self.streams):
+            raise ValueError(f"Orders: got the streams {self.streams}, wanted at least one, and each order once.")
+        if self.real and self.orders != (0,):
+            raise ValueError(f"Orders: got real values of the orders {self.orders}, wanted order 0 alone: others turn.")
+        object.__setattr__(self, "streams", tuple(sorted(self.streams)))
+
+    @classmethod
+    def of(cls, channels: Mapping[int, int]) -> Orders:
+        """Complex channels by order: ``Orders.of({0: 8, 1: 4})``."""
+        return cls(tuple(channels.items()))
+
+    @classmethod
+    def upto(cls, highest: int, channels: int) -> Orders:
+        """The orders 0 to ``highest``, with as many channels each."""
+        _check_integer("highest", highest, 0)
+        return cls(tuple((order, channels) for order in range(highest + 1)))
+
+    @classmethod
+    def image(cls, channels: int) -> Orders:
+        """Images: real scalars."""
+        return cls(((0, channels),), real=True)
+
+    @property
+    def orders(self) -> tuple[int, ...]:
+        """The orders that occur, ascending."""
+        return tuple(order for order, _ in self.streams)
+
+    @property
+    def channel_orders(self) -> tuple[int, ...]:
+        """The order of each channel."""
+        return tuple(order for order, channels in self.streams for _ in range(channels))
+
+    @property
+    def count(self) -> int:
+        """The number of channels, over all orders."""
+        return sum(channels for _, channels in self.streams)
+
+    @property
+    def size(self) -> int:
+        """The number of real channels of a tensor."""
+        return self.count if self.real else 2 * self.count
+
+    def act(self, angle: float, x: Tensor) -> Tensor:
+        """e^{imα} on the values of each channel, (batch, size, ...); points are left where they are.
+
+        Raises: ValueError for another number of channels.
+        """
+        if x.ndim < 2 or x.shape[1] != self.size:
+            raise ValueError(f"x has shape {tuple(x.shape)}, {self} wants (batch, {self.size}, ...).")
+        if self.real:
+            return x
+        turns = x.new_tensor([[math.cos(m * angle), math.sin(m * angle)] for m in self.channel_orders])
+        cos, sin = turns.view(-1, 2, *[1] * (x.ndim - 2)).unbind(1)
+        re, im = x.chunk(2, dim=1)
+        return torch.cat([cos * re - sin * im, sin * re + cos * im], dim=1)
+
+    def __repr__(self) -> str:
+        if self.real:
+            return f"Orders.image({self.count})"
+        return f"Orders.of({dict(self.streams)})"
