@@ -57,23 +57,25 @@ class ImageDataset(FieldDataset):
 
     def name(self, index: int) -> str:
         index = self._check_index(index)
-        name = self.records.name(self._record(index))
+        name = self.records.name(self.record(index))
         return name if index < len(self.indices) else f"{name}#{index // len(self.indices)}"
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         index = self._check_index(index)
         c = self.config
         warp = sample_warp(c, self.split, self.epoch, index)
-        return self._moved(self._record(index), warp), torch.tensor(self.records.label(self._record(index)))
+        return self._moved(self.record(index), warp), torch.tensor(self.records.label(self.record(index)))
 
     def turned(self, index: int, angle: float) -> Tensor:
         """Sample ``index`` as it is without augmentation, turned by a further ``angle`` (radians, counter-clockwise).
 
-        Like every sample it is interpolated once at most.
+        Like every sample it is interpolated once at most; a quarter turn of a square image moves the sample's pixels.
         """
-        index = self._check_index(index)
-        fixed = sample_warp(self.config, self.split, self.epoch, index, augmented=False)
-        return self._moved(self._record(index), Warp(fixed.angle + angle))
+        record = self.record(index)
+        fixed = sample_warp(self.config, self.split, self.epoch, self._check_index(index), augmented=False)
+        if (turn := Warp(angle)).is_exact(self.grid.shape):
+            return self._moved(record, fixed, after=turn)
+        return self._moved(record, Warp(fixed.angle + angle))
 
     def check(self) -> None:
         for record in self.indices:
@@ -86,13 +88,14 @@ class ImageDataset(FieldDataset):
     def denormalize(self, prediction: Tensor) -> Tensor:
         return prediction
 
-    def _record(self, index: int) -> int:
-        return int(self.indices[index % len(self.indices)])
+    def record(self, index: int) -> int:
+        """Which of ``records`` a sample is made of."""
+        return int(self.indices[self._check_index(index) % len(self.indices)])
 
-    def _moved(self, record: int, warp: Warp) -> Tensor:
+    def _moved(self, record: int, warp: Warp, after: Warp | None = None) -> Tensor:
         angle = warp.angle + self.records.angle(record)
         image = warped(self._fitted(record), Warp(angle, warp.flip, warp.right, warp.up))
-        return finished_image(image, self.config)
+        return finished_image(image if after is None else warped(image, after), self.config)
 
     def _fitted(self, record: int) -> np.ndarray:
         """The image on the grid as uint8, kept as far as the user allows memory."""
