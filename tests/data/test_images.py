@@ -185,7 +185,8 @@ def test_draws_are_spread_as_they_should(mnist):
     for values in ([w.right for w in warps], [w.up for w in warps]):
         assert np.unique(values).tolist() == [-2, -1, 0, 1, 2]
         assert np.mean(values) == pytest.approx(0, abs=0.15)
-    angles = [sample_warp(changed(config, augment="so2"), "train", 0, i).angle for i in range(2000)]
+    config = changed(config, augment="so2")
+    angles = [sample_warp(config, "train", 0, i).angle for i in range(2000)]
     assert np.histogram(angles, 8, (0, 2 * math.pi))[0].tolist() == pytest.approx([250] * 8, abs=70)
 
 

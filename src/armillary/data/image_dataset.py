@@ -18,9 +18,6 @@ from armillary.data.spec import DataError, FieldDataset, FieldSpec, Split
 from armillary.data.warp import Warp, fitted, warped
 from armillary.spaces import ImageGrid
 
-#: Images whose moments are summed at once.
-_CHUNK = 256
-
 
 class ImageDataset(FieldDataset):
     """Classified images on ``grid``, (C, height, width) float32 and int64 ().
@@ -110,13 +107,15 @@ class ImageDataset(FieldDataset):
         return on_grid
 
     def _measure(self) -> dict[str, tuple[float, ...]]:
-        """Means and deviations of each channel in [0, 1] over this split, before anything is moved."""
-        moments = norm.ChannelMoments(self.grid)
-        for start in range(0, len(self.indices), _CHUNK):
-            images = np.stack([self._fitted(int(i)) for i in self.indices[start : start + _CHUNK]], axis=1)
-            moments.add(torch.from_numpy(images.reshape(len(images), -1, self.grid.width)) / 255)
-        mean, std = moments.mean_std(self.spec.input_names)
-        return {"input_mean": mean, "input_std": std}
+        """Means and deviations of each channel in [0, 1] over this split before it is moved; 1 for a constant."""
+        counts = np.zeros((len(self.spec.input_names), 256))
+        for index in self.indices:
+            for channel, values in enumerate(self._fitted(int(index))):
+                counts[channel] += np.bincount(values.reshape(-1), minlength=256)
+        value, share = np.arange(256) / 255, counts / counts.sum(axis=1, keepdims=True)
+        mean = share @ value
+        std = np.sqrt(np.einsum("cv,cv->c", share, (value - mean[:, None]) ** 2))
+        return {"input_mean": tuple(mean.tolist()), "input_std": tuple(np.where(std > 0, std, 1.0).tolist())}
 
 
 def finished_image(image_CHW: np.ndarray, config: DataConfig) -> Tensor:

@@ -8,19 +8,19 @@ import torch
 from torch import Tensor
 
 from armillary.data.config import DataConfig
-from armillary.data.spec import DataError, Grid
+from armillary.data.spec import DataError
 from armillary.spaces import SphereGrid
 
 
 class ChannelMoments:
     """Mean and variance of each channel over the sphere and over samples, weighted by quadrature; NaN left
-    out. Pixels of an image count the same, so any number of images may be added as one of many rows.
+    out.
 
     Sums are float64 and shifted by the first sample's mean, so that a large mean does not eat the variance.
     """
 
-    def __init__(self, grid: Grid) -> None:
-        self.weight = grid.quadrature if isinstance(grid, SphereGrid) else torch.ones((), dtype=torch.float64)
+    def __init__(self, grid: SphereGrid) -> None:
+        self.weight = grid.quadrature
         self.shift: Tensor | None = None
         self.sums = torch.zeros(3, 1, dtype=torch.float64)
 
