@@ -113,6 +113,14 @@ def test_a_bad_picture_stops_or_is_skipped(folder, tmp_path, damage):
     assert sum(len(s) for s in sets) == 9
 
 
+def test_other_formats_are_not_opened_whatever_their_name(tmp_path):
+    """PIL hands EPS to another program."""
+    Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(tmp_path / "a.eps")
+    (tmp_path / "a.eps").rename(tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"a\.png: the picture cannot be read"):
+        read_image(tmp_path / "a.png", 3, str(tmp_path / "a.png"))
+
+
 def test_a_bomb_is_refused(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(DataError, match="Scale the picture down"):

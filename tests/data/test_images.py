@@ -212,6 +212,11 @@ def test_a_further_turn_is_interpolated_once(mnist, arrays):
     source, angle = int(data.name(1)[6:-1]), data.records.angle(int(data.indices[1]))
     want = warped(arrays["x_train"][source][None], Warp(angle + 0.4))
     assert torch.equal(data.turned(1, 0.4), torch.from_numpy(want).float() / 255)
+    fixed = open_dataset(changed(mnist, rotated_test="so2"), GRID, "test")
+    angle = sample_warp(fixed.config, "test", 0, 3).angle
+    want = warped(arrays["x_test"][3][None], Warp(angle + 0.4))
+    assert torch.equal(fixed.turned(3, 0.4), torch.from_numpy(want).float() / 255)
+    assert torch.equal(fixed.turned(3, math.pi / 2), torch.rot90(fixed[3][0], 1, (-2, -1)))
     upright = open_dataset(mnist, GRID, "test")
     assert torch.equal(upright.turned(0, 0.0), upright[0][0])
     assert torch.equal(upright.turned(0, math.pi), upright[0][0].flip(-1, -2))

@@ -11,6 +11,8 @@ import numpy as np
 
 from armillary.data.spec import DataError
 
+#: The formats that are opened whatever a file is called; others have run programs to be decoded (EPS).
+_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 GREY, COLOURS = ("intensity",), ("red", "green", "blue")
 #: Which splits choose from the same images.
 Share = Literal["all", "train+valid", "none"]
@@ -102,7 +104,7 @@ def read_image(source: Path | bytes, bands: int, name: str) -> np.ndarray:
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as file:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS) as file:
             file.load()
             picture = ImageOps.exif_transpose(file)
             if picture.mode.startswith("I"):
