@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from armillary.data import FieldDataset
+from armillary.spaces import SphereGrid
 
 MOST = 32
 """Training samples it is measured on."""
@@ -33,15 +34,17 @@ def best_constant(data: FieldDataset) -> Constant:
     """
     spec = data.spec
     n = len(spec.output_names)
+    grid = spec.grid
+    areas = grid.quadrature if isinstance(grid, SphereGrid) else torch.ones(grid.shape, dtype=torch.float64)
     targets = [data[i][1] for i in range(min(MOST, len(data)))]
     sums, total = torch.zeros(n, dtype=torch.float64), torch.zeros(n, dtype=torch.float64)
     for y in targets:
         if spec.task == "regression":
             there = torch.isfinite(y)
-            total += (spec.grid.quadrature * there).sum((-2, -1))
-            sums += (spec.grid.quadrature * torch.where(there, y, 0.0)).sum((-2, -1))
+            total += (areas * there).sum((-2, -1))
+            sums += (areas * torch.where(there, y, 0.0)).sum((-2, -1))
             continue
-        area = spec.grid.quadrature.expand(y.shape) if y.ndim else torch.ones((), dtype=torch.float64)
+        area = areas.expand(y.shape) if y.ndim else torch.ones((), dtype=torch.float64)
         scored = y != spec.ignore_index
         sums += torch.bincount(y[scored], area[scored], minlength=n)
         total += area[scored].sum()

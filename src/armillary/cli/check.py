@@ -14,25 +14,29 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor, nn
 
+from armillary.cli.check_images import ANGLES, SAMPLES, check_images
 from armillary.cli.report import finite
 from armillary.cli.trained import Trained, load_trained, network_for
 from armillary.data import open_dataset
 from armillary.harmonics import resample, rotate
-from armillary.spaces import SphereGrid
+from armillary.spaces import ImageGrid, SphereGrid
 from armillary.train import Run, load_weights
 from armillary.train.files import write_json
 from armillary.train.pictures import save_figure
+
+SPHERE_ANGLES = (5.0, 15.0, 45.0, 90.0, 180.0)
+RESOLUTIONS = (1.0, 1.5, 2.0)
 
 
 def check(
     run: Path,
     *,
-    angles: tuple[float, ...] = (5.0, 15.0, 45.0, 90.0, 180.0),
-    resolutions: tuple[float, ...] = (1.0, 1.5, 2.0),
-    axes: int = 2,
-    samples: int = 2,
+    angles: tuple[float, ...] | None = None,
+    resolutions: tuple[float, ...] | None = None,
+    axes: int | None = None,
+    samples: int | None = None,
     lmax: int | None = None,
-    seed: int = 0,
+    seed: int | None = None,
 ) -> int:
     """Measure how far a trained network is from commuting with rotations; write check.json and check.png to the run.
 
@@ -40,34 +44,62 @@ def check(
 
         armillary check runs/digits
         armillary check runs/earth --angles 10 90 --resolutions 1 --axes 4
+        armillary check runs/rotated --angles 45 90 --samples 1000
 
     For samples f of the validation set, low-passed to degree lmax so that every rotation R of them is exact, the
     error is |Phi(R f) - R Phi(f)| / |Phi(f)| in the norm of the sphere, Phi the network's output (for classification,
     where R leaves the output alone, |Phi(R f) - Phi(f)| / |Phi(f)|). The same weights are also put on finer and
     coarser grids, the filters' size in radians unchanged: an error that comes from the grid falls there.
 
+    For a network of the plane the test images f are turned about their middle, and beside |Phi(R f) - Phi(f)| /
+    |Phi(f)| of the class scores the accuracy at each angle is measured. Quarter turns of square images are exact;
+    other angles read the images by interpolation, and what it changes counts as error.
+
     Parameters
     ----------
     run
         Directory written by armillary train.
     angles
-        Rotation angles in degrees, each about random axes.
+        Rotation angles in degrees, on the sphere each about random axes (default: 5 15 45 90 180; images: every 15 up
+        to 180).
     resolutions
-        Grids as multiples of the rings the network was trained on; much below 1 a cutoff holds too few rings to work.
+        Sphere: grids as multiples of the rings the network was trained on (default: 1 1.5 2); much below 1 a cutoff
+        holds too few rings to work.
     axes
-        Random axes for each angle.
+        Sphere: random axes for each angle (default: 2).
     samples
-        Samples of the validation set.
+        Samples of the validation set (default: 2), or of the test images (default: 500).
     lmax
-        Band limit of the samples (default: half of what the coarsest grid holds).
+        Sphere: band limit of the samples (default: half of what the coarsest grid holds).
     seed
-        Seed of the axes.
+        Sphere: seed of the axes (default: 0).
     """
     _check_flags(angles, resolutions, axes, samples)
     opened = Run.open(run)
     trained = load_trained(opened)
-    grids = [_scaled(trained.grid, factor) for factor in resolutions]
-    most = min(grid.lmax for grid in (*grids, trained.grid))
+    if isinstance(trained.grid, ImageGrid):
+        for name, value in (("resolutions", resolutions), ("axes", axes), ("lmax", lmax), ("seed", seed)):
+            if value is not None:
+                raise ValueError(f"got --{name} {value}: it is for networks on the sphere, this one sees images.")
+        return check_images(opened, trained, trained.grid, angles or ANGLES, samples or SAMPLES)
+    return _check_sphere(
+        opened, trained, angles or SPHERE_ANGLES, resolutions or RESOLUTIONS, axes or 2, samples or 2, lmax, seed or 0
+    )
+
+
+def _check_sphere(
+    opened: Run,
+    trained: Trained,
+    angles: Sequence[float],
+    resolutions: Sequence[float],
+    axes: int,
+    samples: int,
+    lmax: int | None,
+    seed: int,
+) -> int:
+    space = trained.sphere_grid
+    grids = [_scaled(space, factor) for factor in resolutions]
+    most = min(grid.lmax for grid in (*grids, space))
     if lmax is not None and not 0 <= lmax <= most:
         raise ValueError(f"got --lmax {lmax}, wanted 0 to {most}, which the coarsest grid holds.")
     degree = max(1, most // 2) if lmax is None else lmax
@@ -77,29 +109,32 @@ def check(
     rows = []
     for factor, grid in zip(resolutions, grids, strict=True):
         # The network names its cutoff in rings: as many times more of them keep it fixed in radians.
-        config = replace(trained.settings.model, rings=trained.settings.model.rings * grid.nlat / trained.grid.nlat)
+        config = replace(trained.settings.model, rings=trained.settings.model.rings * grid.nlat / space.nlat)
         network = network_for(config, trained.spec, grid)
         load_weights(network, weights, where=str(opened.checkpoint_path("best")))
-        x = resample(fields, trained.grid, grid, lmax=degree)
+        x = resample(fields, space, grid, lmax=degree)
         for angle, rotations in track(
             turns.items(), f"{grid.nlat} rings", transient=True, disable=not Console().is_terminal
         ):
             rows.append(_row(network.eval(), x, grid, angle, rotations, trained.spec.task) | {"resolution": factor})
-    result = {"grid": trained.grid.to_dict(), "lmax": degree, "samples": len(fields), "axes": axes, "rows": rows}
+    result = {"grid": space.to_dict(), "lmax": degree, "samples": len(fields), "axes": axes, "rows": rows}
     write_json(opened.path / "check.json", finite(result))
     _print(rows, grids, angles)
     print(f"wrote {opened.path / 'check.json'}, {_draw(opened.path / 'check.png', rows, trained.spec.task)}")
     return 0
 
 
-def _check_flags(angles: Sequence[float], resolutions: Sequence[float], axes: int, samples: int) -> None:
+def _check_flags(
+    angles: Sequence[float] | None, resolutions: Sequence[float] | None, axes: int | None, samples: int | None
+) -> None:
     for name, value in (("angles", angles), ("resolutions", resolutions)):
-        if not value or not all(math.isfinite(v) for v in value):
+        if value is not None and (not value or not all(math.isfinite(v) for v in value)):
             raise ValueError(f"got --{name} {value}, wanted one or more numbers.")
-    if min(resolutions) <= 0:
+    if resolutions is not None and min(resolutions) <= 0:
         raise ValueError(f"got --resolutions {min(resolutions):g}, wanted numbers > 0.")
-    if min(axes, samples) < 1:
-        raise ValueError(f"got --axes {axes} --samples {samples}, wanted at least 1 of each.")
+    for name, count in (("axes", axes), ("samples", samples)):
+        if count is not None and count < 1:
+            raise ValueError(f"got --{name} {count}, wanted at least 1.")
 
 
 def _scaled(grid: SphereGrid, factor: float) -> SphereGrid:

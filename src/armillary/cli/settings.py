@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from armillary.cli.grid import parse_grid
+from armillary.cli.grid import AUTO, parse_grid
 from armillary.data import DataConfig
 from armillary.models import ModelConfig
-from armillary.spaces import SphereGrid
+from armillary.spaces import ImageGrid, SphereGrid
 from armillary.train import Run, TrainConfig, from_table
 from armillary.train.objectives import LossConfig
 from armillary.train.tables import NONE, unknown_key
@@ -18,21 +18,20 @@ from armillary.train.tables import NONE, unknown_key
 if TYPE_CHECKING:
     from cyclopts import App, ArgumentCollection
 
-DEFAULT_GRID = "equiangular:64"
-
 
 @dataclass(frozen=True)
 class Settings:
     """Grid, data, model, loss and training: the tables of a configuration file."""
 
-    grid: str = DEFAULT_GRID
+    grid: str = AUTO
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
     @property
-    def sphere_grid(self) -> SphereGrid:
+    def space(self) -> SphereGrid | ImageGrid:
+        """The grid; "auto" and "image" have to be settled first (``grid.settled_grid``)."""
         return parse_grid(self.grid)
 
 

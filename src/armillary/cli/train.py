@@ -17,13 +17,16 @@ from torch import nn
 
 import armillary
 from armillary.cli.baseline import best_constant
+from armillary.cli.grid import AUTO, settled_grid
 from armillary.cli.report import finite, print_scores
-from armillary.cli.settings import DEFAULT_GRID, Settings
+from armillary.cli.settings import Settings
 from armillary.cli.trained import Trained, load_trained, network_for, save_spec
 from armillary.data import DataConfig, DataError, FieldDataset, open_dataset, with_normalization
 from armillary.models import ModelConfig
 from armillary.nn import SegmentationMetrics
+from armillary.spaces import SphereGrid
 from armillary.train import FitResult, Run, TrainConfig, evaluate, fit, load_weights, make_fabric, to_table
+from armillary.train.image_pictures import draw_images
 from armillary.train.objectives import LossConfig, Task, build_loss, build_metrics
 from armillary.train.pictures import Panel, draw_curves, draw_rows, input_panel, regression_panels, segmentation_panels
 from armillary.train.state import seed_everything
@@ -31,7 +34,7 @@ from armillary.train.state import seed_everything
 
 def train(
     *,
-    grid: str = DEFAULT_GRID,
+    grid: str = AUTO,
     task: Task | None = None,
     config: Path | None = None,
     run: Path | None = None,
@@ -48,6 +51,7 @@ def train(
         armillary train --data.source digits --grid equiangular:64 --run runs/digits
         armillary train --task classification --model.widths 16 32 64 --train.epochs 5 --run runs/classes
         armillary train --config earth.toml --train.lr 1e-3 --run runs/earth
+        armillary train --data.source rotated_mnist --data.path mnist.npz --model.name planar_unet --run runs/rotated
         armillary train --resume runs/earth
         armillary train --resume runs/earth --train.epochs 40
 
@@ -57,7 +61,9 @@ def train(
     Parameters
     ----------
     grid
-        Where the network works: KIND:NLAT[xNLON][+poles], KIND equiangular or gauss.
+        Where the network works. On the sphere KIND:NLAT[xNLON][+poles], KIND equiangular or gauss; in the plane
+        image (the size of the source's images), or image:HEIGHT[xWIDTH] (they are scaled and cropped to it). auto:
+        image for sources that hold nothing else (rotated_mnist, cifar10, image_folder), otherwise equiangular:64.
     task
         Short for --data.task.
     config
@@ -69,7 +75,7 @@ def train(
     """
     if task is not None:
         data = replace(data, task=task)
-    settings = Settings(grid=grid, data=data, model=model, loss=loss, train=train)
+    settings = Settings(grid=settled_grid(grid, data), data=data, model=model, loss=loss, train=train)
     if resume is not None and run is not None and run != resume:
         raise ValueError(f"got --run {run} and --resume {resume}: a run is resumed in place, leave --run out.")
     path = resume or run or Path("runs") / f"{data.source}-{data.task}"
@@ -89,7 +95,7 @@ class _Session:
     def __init__(self, settings: Settings, path: Path, resuming: bool) -> None:
         self.settings, self.path, self.resuming = settings, path, resuming
         self.fabric = make_fabric(settings.train)
-        self.grid = settings.sphere_grid
+        self.grid = settings.space
         self.train_set = open_dataset(settings.data, self.grid, "train")
         self.spec = self.train_set.spec
         data = with_normalization(settings.data, self.train_set.normalization)  # measured once
@@ -209,16 +215,19 @@ class _Session:
 
 
 def draw_samples(path: Path, trained: Trained, data: FieldDataset, n: int = 4) -> Path:
-    """Input, target and prediction of the first samples of ``data``."""
-    count = min(n, len(data))
+    """Input, target and prediction of the first samples of ``data``; of images three times as many."""
+    count = min(n if isinstance(trained.grid, SphereGrid) else 3 * n, len(data))
     pairs = [data[i] for i in range(count)]
     outputs = trained.predict(torch.stack([x for x, _ in pairs]))
     if trained.spec.task == "regression":
         outputs = data.denormalize(outputs)
         pairs = [(x, data.denormalize(y)) for x, y in pairs]
     rows = [panels(trained, x, y, out) for (x, y), out in zip(pairs, outputs, strict=True)]
+    names = [data.name(i) for i in range(count)]
+    if not isinstance(trained.grid, SphereGrid):
+        return draw_images(path, [row[0] for row in rows], names=names)
     classes = trained.spec.output_names if trained.spec.task == "segmentation" else ()
-    return draw_rows(path, trained.grid, rows, names=[data.name(i) for i in range(count)], classes=classes)
+    return draw_rows(path, trained.grid, rows, names=names, classes=classes)
 
 
 def panels(trained: Trained, x: torch.Tensor, y: torch.Tensor | None, output: torch.Tensor) -> list[Panel]:

@@ -11,14 +11,15 @@ from torch import Tensor, nn
 
 from armillary.cli.settings import Settings, settings_of
 from armillary.data import DataConfig, FieldDataset, FieldSpec, with_normalization
+from armillary.data.spec import Grid
 from armillary.models import ModelConfig, build_model
-from armillary.spaces import SphereGrid, grid_from_dict
+from armillary.spaces import ImageGrid, SphereGrid, grid_from_dict
 from armillary.train import Run, RunError, load_weights, to_table
 
 SPEC = "spec.json"
 
 
-def network_for(config: ModelConfig, spec: FieldSpec, grid: SphereGrid | None = None) -> nn.Module:
+def network_for(config: ModelConfig, spec: FieldSpec, grid: Grid | None = None) -> nn.Module:
     """The network of ``config`` for the channels and task of ``spec``, on its grid or another."""
     head: Literal["dense", "global"] = "global" if spec.task == "classification" else "dense"
     return build_model(config, len(spec.input_names), len(spec.output_names), grid or spec.grid, head)
@@ -50,8 +51,15 @@ class Trained:
     longitudes: tuple[float, ...]
 
     @property
-    def grid(self) -> SphereGrid:
+    def grid(self) -> Grid:
         return self.spec.grid
+
+    @property
+    def sphere_grid(self) -> SphereGrid:
+        """Raises: ValueError for a network of the plane."""
+        if not isinstance(self.grid, SphereGrid):
+            raise ValueError(f"the network was trained on images {self.grid.shape}, not on a sphere.")
+        return self.grid
 
     def predict(self, x_NCHW: Tensor, batch_size: int = 4) -> Tensor:
         """Raw outputs (scores, or standardised fields), without gradients, on the CPU."""
@@ -77,11 +85,17 @@ def load_trained(run: Run, checkpoint: str = "best", device: torch.device | None
 def _read_spec(table: Mapping[str, Any], settings: Settings) -> tuple[FieldSpec, DataConfig, tuple[float, ...]]:
     spec = FieldSpec(
         task=table["task"],
-        grid=grid_from_dict(table["grid"]),
+        grid=_read_grid(table["grid"]),
         input_names=tuple(table["input_names"]),
         output_names=tuple(table["output_names"]),
         ignore_index=int(table["ignore_index"]),
     )
-    if spec.grid != settings.sphere_grid:
+    if spec.grid != settings.space:
         raise ValueError(f"its grid is {spec.grid}, config.toml says {settings.grid}")
     return spec, DataConfig.from_dict(table["data"]), tuple(table["longitudes"])
+
+
+def _read_grid(description: Mapping[str, Any]) -> Grid:
+    if description["type"] == "ImageGrid":
+        return ImageGrid(description["height"], description["width"])
+    return grid_from_dict(dict(description))

@@ -1,19 +1,26 @@
-"""Data on the sphere: built-in digits, MNIST, and readers for npz, folders of pictures, netCDF and zarr."""
+"""Data on the sphere (digits, MNIST, npz, folders of pictures, netCDF, zarr) and images in the plane."""
 
 from armillary.data.config import DataConfig
+from armillary.data.image_dataset import ImageDataset
+from armillary.data.image_inputs import image_grid
 from armillary.data.normalization import denormalize, with_normalization
 from armillary.data.opening import open_dataset, read_inputs
 from armillary.data.projection import project_image
 from armillary.data.spec import DataError, FieldDataset, FieldSpec
+from armillary.data.warp import Warp, warped
 
 __all__ = [
     "DataConfig",
     "DataError",
     "FieldDataset",
     "FieldSpec",
+    "ImageDataset",
+    "Warp",
     "denormalize",
+    "image_grid",
     "open_dataset",
     "project_image",
     "read_inputs",
+    "warped",
     "with_normalization",
 ]

@@ -9,12 +9,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from armillary.data.spec import DataError, Split, Task, known
 
-Source = Literal["digits", "mnist", "npz", "folder", "climate"]
-Rotated = Literal["none", "z", "so3"]
+Source = Literal["digits", "mnist", "npz", "folder", "climate", "rotated_mnist", "cifar10", "image_folder"]
+#: Rotations of a sphere: about its axis, or any. Of an image: by any angle, or by multiples of a quarter turn.
+Rotated = Literal["none", "z", "so3", "so2", "c4"]
+SPHERE_ROTATIONS: tuple[Rotated, ...] = ("none", "z", "so3")
+PLANAR_ROTATIONS: tuple[Rotated, ...] = ("none", "so2", "c4")
+#: Sources that are images in the plane and nothing else; digits and mnist are so where the grid is an ImageGrid.
+PLANAR_SOURCES: tuple[Source, ...] = ("rotated_mnist", "cifar10", "image_folder")
+_NOT_SET = cast(Task, "")
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,7 @@ class DataConfig:
 
     source: Source = "digits"
     path: str = ""  # file or folder; ~ and $VARIABLES are expanded
-    task: Task = "segmentation"
+    task: Task = _NOT_SET  # segmentation, or classification for sources that have nothing else
 
     # What is read (npz: arrays, climate: variables, folder: sub-folders).
     inputs: tuple[str, ...] = ()  # "name", "name[2]", "name[1:3]" or "name[label]"
@@ -57,7 +63,7 @@ class DataConfig:
     # Values.
     log_inputs: tuple[str, ...] = ()  # inputs replaced by log(1 + x)
     log_target: bool = False
-    standardize: bool = True  # inputs to mean 0 and deviation 1 over the train split (not for digits, mnist)
+    standardize: bool = True  # inputs to mean 0, deviation 1 over the train split (not for digits on the sphere)
     standardize_target: bool = False
     input_mean: tuple[float, ...] = ()  # filled from the train split; saved with a run
     input_std: tuple[float, ...] = ()
@@ -81,6 +87,8 @@ class DataConfig:
     rotated_valid: Rotated = "none"
     rotated_test: Rotated = "none"
     augment: Rotated = "none"  # a fresh rotation of each train sample in every epoch
+    augment_flip: bool = False  # images: each train sample is mirrored, left to right, in half of the epochs
+    augment_shift: int = 0  # images: shifted by up to so many pixels each way (a crop of the padded image)
     samples_train: int = 0  # samples in an epoch; 0: every record once
     samples_valid: int = 0
     samples_test: int = 0
@@ -96,6 +104,9 @@ class DataConfig:
     max_gib: float = 16.0  # largest array that is read from a file
 
     def __post_init__(self) -> None:
+        if not self.task:
+            only_images = self.source in PLANAR_SOURCES
+            object.__setattr__(self, "task", "classification" if only_images else "segmentation")
         for name, hint in _hints().items():
             value = getattr(self, name)
             if get_origin(hint) is tuple:
@@ -125,6 +136,7 @@ class DataConfig:
             ("bands", 1),
             ("lead", 0),
             ("cache_mb", 0),
+            ("augment_shift", 0),
             ("seed", 0),
         ):
             if getattr(self, name) < least:

@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits: 1797 pictures of 8 × 8, part of the package, no download."""
+"""scikit-learn's handwritten digits: 1797 pictures of 8 × 8, part of the package, no download; on the sphere."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ def open_digits(config: DataConfig, grid: SphereGrid, split: Split) -> DigitsOnS
 
     Source: Alpaydin & Kaynak 1998, Optical Recognition of Handwritten Digits, as shipped by scikit-learn.
     """
-    images, labels = _load()
+    images, labels = load_digits()
     keep = split_indices(len(images), config, split)
     return DigitsOnSphere(images[keep], labels[keep], config, grid, split)
 
 
 @lru_cache(maxsize=1)
-def _load() -> tuple[np.ndarray, np.ndarray]:
-    from sklearn.datasets import load_digits
+def load_digits() -> tuple[np.ndarray, np.ndarray]:
+    """The pictures (1797, 8, 8), float32 in [0, 1], and their digits (1797,), int64; shared, not to be written to."""
+    from sklearn import datasets
 
-    digits = load_digits()
+    digits = datasets.load_digits()
     return (digits.images / 16.0).astype(np.float32), digits.target.astype(np.int64)

@@ -50,7 +50,7 @@ class DigitsOnSphere(FieldDataset):
             )
         names = ("background", *DIGIT_NAMES) if config.task == "segmentation" else DIGIT_NAMES
         super().__init__(FieldSpec(config.task, grid, ("intensity",), names, config.ignore))
-        self.config, self.split = config, split
+        self.config, self.grid, self.split = config, grid, split
         pixel = config.digit_size / images.shape[-1]
         self.images = shrink(torch.from_numpy(images).float(), max(1, int(grid.ring_spacing / pixel)))
         self.labels = torch.from_numpy(labels).long()
@@ -64,7 +64,7 @@ class DigitsOnSphere(FieldDataset):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         index = self._check_index(index)
-        config, grid = self.config, self.spec.grid
+        config, grid = self.config, self.grid
         R = sample_rotation(config.augment, config.rotated(self.split), config.seed, self.split, self.epoch, index)
         chosen = self._chosen(index)
         layers = torch.cat(
@@ -82,7 +82,7 @@ class DigitsOnSphere(FieldDataset):
 
     @property
     def longitudes(self) -> Tensor:
-        return torch.rad2deg(self.spec.grid.longitudes)
+        return torch.rad2deg(self.grid.longitudes)
 
     def denormalize(self, prediction: Tensor) -> Tensor:
         return prediction

@@ -34,7 +34,7 @@ class MapDataset(FieldDataset):
     def __init__(self, records: Records, config: DataConfig, grid: SphereGrid, split: Split) -> None:
         names = (*records.input_names, MASK_NAME) if config.nan_inputs == "mean" else records.input_names
         super().__init__(FieldSpec(config.task, grid, names, records.output_names, config.ignore))
-        self.records, self.split = records, split
+        self.records, self.grid, self.split = records, grid, split
         self.skipped = records.skipped
         if self.skipped:
             first = "; ".join(f"{name}: {reason}" for name, reason in self.skipped[:3])
@@ -84,7 +84,7 @@ class MapDataset(FieldDataset):
 
     @property
     def longitudes(self) -> Tensor:
-        nlon = self.spec.grid.nlon
+        nlon = self.grid.nlon
         left = self.records.inputs(int(self.indices[0])).left
         return left + (torch.arange(nlon, dtype=torch.float64) + 0.5) * (360 / nlon)
 
@@ -118,7 +118,7 @@ class MapDataset(FieldDataset):
         return fits
 
     def _load(self, record: int) -> tuple[GlobalMap, GlobalMap | int]:
-        grid = self.spec.grid
+        grid = self.grid
         most = (MAX_SUBPOINTS * grid.nlat, MAX_SUBPOINTS * grid.nlon)
         target = self.records.target(record)
         if isinstance(target, GlobalMap):
@@ -145,10 +145,10 @@ class MapDataset(FieldDataset):
         self, inputs: GlobalMap, target: GlobalMap | int, record: int, R: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         name = self.records.name(record)
-        x = finished_inputs(inputs, self.records.input_names, self.config, self.spec.grid, R, name)
+        x = finished_inputs(inputs, self.records.input_names, self.config, self.grid, R, name)
         if isinstance(target, int):
             return x, torch.tensor(target)
-        grid = self.spec.grid
+        grid = self.grid
         if self.config.task == "segmentation":
             identity = torch.eye(3, dtype=torch.float64) if R is None else R
             return x, target.labels_on_grid(grid, identity, self.config.label_resampling)
@@ -157,7 +157,7 @@ class MapDataset(FieldDataset):
     def _measure(self, missing: tuple[str, ...]) -> dict[str, tuple[float, ...]]:
         """Means and deviations over the upright train split."""
         raw = dataclasses.replace(self.config, standardize=False, standardize_target=False, nan_inputs="error")
-        grid, records = self.spec.grid, self.records
+        grid, records = self.grid, self.records
         moments = {"input": norm.ChannelMoments(grid), "target": norm.ChannelMoments(grid)}
         split_before, self.split = self.split, "train"
         indices = self.indices if self.config.holdout_lon else split_indices(len(records), self.config, "train")

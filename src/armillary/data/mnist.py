@@ -1,4 +1,4 @@
-"""MNIST on the sphere, from the four idx files (gzipped or not) or from an npz."""
+"""MNIST, from the four idx files (gzipped or not) or from an npz; and on the sphere."""
 
 from __future__ import annotations
 
@@ -33,16 +33,20 @@ def open_mnist(config: DataConfig, grid: SphereGrid, split: Split) -> DigitsOnSp
     """
     path = config.resolved_path()
     if split == "test":
-        images, labels = _load(path, "test", config.max_gib)
+        images, labels = load_mnist(path, "test", config.max_gib)
     else:
-        images, labels = _load(path, "train", config.max_gib)
+        images, labels = load_mnist(path, "train", config.max_gib)
         keep = split_indices(len(images), config, split, own_test=True)
         images, labels = images[keep], labels[keep]
     return DigitsOnSphere(images.astype(np.float32) / 255, labels.astype(np.int64), config, grid, split)
 
 
 @lru_cache(maxsize=2)
-def _load(path: Path, part: str, max_gib: float) -> tuple[np.ndarray, np.ndarray]:
+def load_mnist(path: Path, part: str, max_gib: float) -> tuple[np.ndarray, np.ndarray]:
+    """Images (n, h, w) and labels (n,), uint8, of ``part`` "train" or "test"; shared, not to be written to.
+
+    Raises: DataError as ``open_mnist``.
+    """
     names = (f"x_{part}", f"y_{part}")
     if path.is_dir():
         images, labels = (read_idx(_find(path, _IDX_NAMES[n])) for n in names)

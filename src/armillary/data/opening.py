@@ -12,9 +12,11 @@ from torch import Tensor
 
 from armillary.data.arrays import array_names, open_npz, read_array
 from armillary.data.climate import ClimateRecords
-from armillary.data.config import DataConfig, existing_path
+from armillary.data.config import PLANAR_SOURCES, SPHERE_ROTATIONS, DataConfig, existing_path
 from armillary.data.digits import open_digits
 from armillary.data.folder import FolderRecords
+from armillary.data.image_dataset import ImageDataset
+from armillary.data.image_inputs import read_images
 from armillary.data.map_dataset import MapDataset, checked_inputs, finished_inputs, norm_missing
 from armillary.data.maps import GlobalMap, global_map
 from armillary.data.mnist import open_mnist
@@ -22,12 +24,12 @@ from armillary.data.normalization import with_normalization
 from armillary.data.npz import NpzRecords
 from armillary.data.pictures import SUFFIXES, read_picture
 from armillary.data.records import Records, WithLatitude
-from armillary.data.spec import SPLITS, DataError, FieldDataset, Split, known
-from armillary.spaces import SphereGrid
+from armillary.data.spec import SPLITS, DataError, FieldDataset, Grid, Split, known
+from armillary.spaces import ImageGrid, SphereGrid
 
 
-def open_dataset(config: DataConfig, grid: SphereGrid, split: Split) -> FieldDataset:
-    """The samples of one split on ``grid``.
+def open_dataset(config: DataConfig, grid: Grid, split: Split) -> FieldDataset:
+    """The samples of one split on ``grid``: fields on the sphere, or for an ``ImageGrid`` images in the plane.
 
     Where ``config`` asks for standardisation and has no saved values, they are measured on the train split
     (whatever ``split`` is opened) and offered as ``dataset.normalization``; ``with_normalization(config,
@@ -37,6 +39,10 @@ def open_dataset(config: DataConfig, grid: SphereGrid, split: Split) -> FieldDat
     """
     if split not in SPLITS:
         raise DataError(known("split", split, SPLITS))
+    if isinstance(grid, ImageGrid):
+        _check_source_in_plane(config)
+        return ImageDataset(config, grid, split)
+    _check_on_sphere(config)
     if config.source == "digits":
         return open_digits(config, grid, split)
     if config.source == "mnist":
@@ -44,18 +50,22 @@ def open_dataset(config: DataConfig, grid: SphereGrid, split: Split) -> FieldDat
     return MapDataset(_records(config.resolved_path(), config), config, grid, split)
 
 
-def read_inputs(path: str | os.PathLike[str], config: DataConfig, grid: SphereGrid) -> tuple[Tensor, list[str]]:
-    """The inputs of one file as a network trained with ``config`` wants them: (N, C, nlat, nlon) float32, N
+def read_inputs(path: str | os.PathLike[str], config: DataConfig, grid: Grid) -> tuple[Tensor, list[str]]:
+    """The inputs of one file as a network trained with ``config`` wants them: (N, C, *grid.shape) float32, N
     names.
 
     ``config`` should carry the saved normalisation; without it the values are measured again on the train
     split of ``config.path``. A picture is also read for a source of other kind if it has as many bands as
     there are inputs. For digits and mnist the file is a grey equirectangular picture, or an npz with ``x``
-    of shape (N, h, w) or (N, 1, h, w), values in [0, 1] or uint8.
+    of shape (N, h, w) or (N, 1, h, w), values in [0, 1] or uint8. For an ``ImageGrid`` it is a picture, a folder of
+    pictures, or an npz with ``x``: images of any size.
 
     Raises: DataError naming the file and what is wrong with it.
     """
     where = existing_path(path)
+    if isinstance(grid, ImageGrid):
+        _check_source_in_plane(config)
+        return read_images(where, config, grid)
     if config.source in ("digits", "mnist"):
         return _read_digit_spheres(where, config, grid)
     if norm_missing(config):
@@ -78,6 +88,25 @@ def read_inputs(path: str | os.PathLike[str], config: DataConfig, grid: SphereGr
         for i in range(len(records))
     ]
     return torch.stack(fields), [records.name(i) for i in range(len(records))]
+
+
+def _check_source_in_plane(config: DataConfig) -> None:
+    planar = ("digits", "mnist", *PLANAR_SOURCES)
+    if config.source not in planar:
+        raise DataError(
+            f'source "{config.source}" lies on a sphere; images in the plane come from {", ".join(planar)}.'
+        )
+
+
+def _check_on_sphere(config: DataConfig) -> None:
+    if config.source in PLANAR_SOURCES:
+        raise DataError(f'source "{config.source}" holds images in the plane: give it an ImageGrid (--grid image).')
+    for name in ("rotated_train", "rotated_valid", "rotated_test", "augment"):
+        kind = getattr(config, name)
+        if kind not in SPHERE_ROTATIONS:
+            raise DataError(f'data.{name} = "{kind}" turns images; spheres turn by {", ".join(SPHERE_ROTATIONS[1:])}.')
+    if config.augment_flip or config.augment_shift:
+        raise DataError("data.augment_flip and data.augment_shift are for images in the plane: leave them out.")
 
 
 def _records(path: Path, config: DataConfig, with_targets: bool = True) -> Records:

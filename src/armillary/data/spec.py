@@ -1,4 +1,4 @@
-"""What every data set yields: fields on a sphere grid with a target, and the error a user can act on."""
+"""What every data set yields: fields on a grid with a target, and the error a user can act on."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any, Literal
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from armillary.spaces import SphereGrid
+from armillary.spaces import ImageGrid, SphereGrid
 
 Task = Literal["segmentation", "classification", "regression"]
 Split = Literal["train", "valid", "test"]
+Grid = SphereGrid | ImageGrid
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 
 
@@ -30,7 +31,7 @@ class FieldSpec:
     """
 
     task: Task
-    grid: SphereGrid
+    grid: Grid
     input_names: tuple[str, ...]
     output_names: tuple[str, ...]
     ignore_index: int = 255
@@ -39,8 +40,8 @@ class FieldSpec:
 class FieldDataset(Dataset[tuple[Tensor, Tensor]], ABC):
     """Pairs (x, y) of fields on ``spec.grid``.
 
-    x: float32 (C, nlat, nlon). y: int64 (nlat, nlon) for segmentation, int64 () for classification, float32
-    (C_out, nlat, nlon) for regression.
+    x: float32 (C, *grid.shape). y: int64 grid.shape for segmentation, int64 () for classification, float32
+    (C_out, *grid.shape) for regression. Images in the plane are classified only.
 
     Every random draw is a pure function of (seed, epoch, index): after a resume, ``set_epoch(e)`` gives the
     samples that an uninterrupted run would have seen.
@@ -67,7 +68,10 @@ class FieldDataset(Dataset[tuple[Tensor, Tensor]], ABC):
     @property
     @abstractmethod
     def longitudes(self) -> Tensor:
-        """Longitude of each grid column in degrees as the source counts them, (nlon,): for axes of pictures."""
+        """Longitude of each grid column in degrees as the source counts them, (nlon,): for axes of pictures.
+
+        Empty for images in the plane.
+        """
 
     @abstractmethod
     def denormalize(self, prediction: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import nn
 from armillary.models.plane import PlanarClassifier, PlanarUNet
 from armillary.models.sphere import DiscoClassifier, DiscoUNet
 from armillary.nn import FilterBasis, FourierAzimuth, PiecewiseLinear
-from armillary.spaces import SphereGrid
+from armillary.spaces import ImageGrid, SphereGrid
 
 
 @dataclass(frozen=True)
@@ -52,15 +52,25 @@ class ModelConfig:
 
 
 def build_model(
-    config: ModelConfig, in_channels: int, out_channels: int, grid: SphereGrid, head: Literal["dense", "global"]
+    config: ModelConfig,
+    in_channels: int,
+    out_channels: int,
+    grid: SphereGrid | ImageGrid,
+    head: Literal["dense", "global"],
 ) -> nn.Module:
     """The network of a configuration: ``dense`` maps (B, in, H, W) → (B, out, H, W), ``global`` → (B, out).
 
-    Raises: ValueError for a name or head that does not exist, or sizes that do not fit the grid.
+    Raises: ValueError for a name or head that does not exist, one that does not work on this kind of grid, or sizes
+    that do not fit it.
     """
     if head not in ("dense", "global"):
         raise ValueError(f"got head = {head!r}, wanted 'dense' or 'global'.")
     if config.name == "disco_unet":
+        if isinstance(grid, ImageGrid):
+            raise ValueError(
+                f"the model disco_unet works on the sphere, the data are images {grid.shape}: choose a network of the "
+                "plane (--model.name planar_unet)."
+            )
         kind = DiscoUNet if head == "dense" else DiscoClassifier
         return kind(
             in_channels,

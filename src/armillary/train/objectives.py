@@ -20,7 +20,7 @@ from armillary.nn import (
     SumLoss,
 )
 from armillary.nn.metrics import Metrics as FieldMetrics
-from armillary.spaces import SphereGrid
+from armillary.spaces import ImageGrid, SphereGrid
 
 Task = Literal["segmentation", "classification", "regression"]
 
@@ -47,10 +47,10 @@ class LossConfig:
                 raise ValueError(f"loss: got {name} = {getattr(self, name)!r}, wanted a number >= 0.")
 
 
-def build_loss(task: Task, grid: SphereGrid, config: LossConfig, ignore_index: int = 255) -> nn.Module:
+def build_loss(task: Task, grid: SphereGrid | ImageGrid, config: LossConfig, ignore_index: int = 255) -> nn.Module:
     """A module ``(prediction, target) -> scalar`` for ``task``; averages over the sphere are by area.
 
-    Raises: ValueError where a weight belongs to another task.
+    Raises: ValueError where a weight belongs to another task, or for a task that images in the plane have not.
     """
     if config.dice > 0 and task != "segmentation":
         raise ValueError(f"loss: got dice = {config.dice} for {task}, it is for segmentation: leave it at 0.")
@@ -58,6 +58,7 @@ def build_loss(task: Task, grid: SphereGrid, config: LossConfig, ignore_index: i
         raise ValueError(f"loss: got gradient = {config.gradient} for {task}, it is for regression: leave it at 0.")
     if task == "classification":
         return nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
+    grid = _sphere(task, grid)
     if task == "segmentation":
         entropy = CrossEntropyLoss(grid, label_smoothing=config.label_smoothing, ignore_index=ignore_index)
         if config.dice == 0:
@@ -67,12 +68,21 @@ def build_loss(task: Task, grid: SphereGrid, config: LossConfig, ignore_index: i
     return SumLoss([pointwise, GradientLoss(grid)], [1.0, config.gradient]) if config.gradient > 0 else pointwise
 
 
-def build_metrics(task: Task, grid: SphereGrid, output_names: Sequence[str], ignore_index: int = 255) -> FieldMetrics:
+def build_metrics(
+    task: Task, grid: SphereGrid | ImageGrid, output_names: Sequence[str], ignore_index: int = 255
+) -> FieldMetrics:
     """The metrics of ``task``; a class named "background" is left out of the ``_foreground`` means."""
     if task == "classification":
         return ClassificationMetrics(len(output_names))
+    grid = _sphere(task, grid)
     if task == "regression":
         return RegressionMetrics(output_names, grid)
     background = [k for k, name in enumerate(output_names) if name == "background"]
     exclude = background if len(output_names) > len(background) else []
     return SegmentationMetrics(len(output_names), grid, ignore_index=ignore_index, exclude=exclude)
+
+
+def _sphere(task: Task, grid: SphereGrid | ImageGrid) -> SphereGrid:
+    if not isinstance(grid, SphereGrid):
+        raise ValueError(f"got {task} on images {grid.shape}: in the plane there is classification, so far.")
+    return grid
