@@ -11,14 +11,14 @@ from PIL import Image
 from armillary.data import (
     DataConfig,
     DataError,
-    Warp,
+    Motion,
     image_grid,
+    moved,
     open_dataset,
     read_inputs,
-    warped,
     with_normalization,
 )
-from armillary.data.draws import sample_warp
+from armillary.data.draws import sample_motion
 from armillary.spaces import Equiangular, ImageGrid
 
 GRID = ImageGrid(28, 28)
@@ -126,7 +126,7 @@ def test_rotated_mnist_is_mnist_turned_by_its_angles(mnist, arrays):
         source = int(data.name(i)[6:-1])
         angle = data.records.angle(int(data.indices[i]))
         assert 0 <= angle < 2 * math.pi
-        want = warped(arrays["x_train"][source][None], Warp(angle))
+        want = moved(arrays["x_train"][source][None], Motion(angle))
         assert torch.equal(data[i][0], torch.from_numpy(want).float() / 255)
         assert int(data[i][1]) == arrays["y_train"][source]
 
@@ -171,14 +171,14 @@ def test_draws_are_functions_of_seed_epoch_and_index(mnist):
 
 
 def test_one_kind_of_augmentation_leaves_the_draws_of_another(mnist):
-    turns = [sample_warp(changed(mnist, augment="so2"), "train", 1, i).angle for i in range(5)]
+    turns = [sample_motion(changed(mnist, augment="so2"), "train", 1, i).angle for i in range(5)]
     all_of_it = changed(mnist, augment="so2", augment_flip=True, augment_shift=2)
-    assert [sample_warp(all_of_it, "train", 1, i).angle for i in range(5)] == turns
+    assert [sample_motion(all_of_it, "train", 1, i).angle for i in range(5)] == turns
 
 
 def test_draws_are_spread_as_they_should(mnist):
     config = changed(mnist, augment="c4", augment_flip=True, augment_shift=2)
-    warps = [sample_warp(config, "train", 0, i) for i in range(2000)]
+    warps = [sample_motion(config, "train", 0, i) for i in range(2000)]
     quarters = np.bincount([w.quarters() for w in warps])
     assert quarters.tolist() == pytest.approx([500] * 4, abs=100)
     assert sum(w.flip for w in warps) == pytest.approx(1000, abs=100)
@@ -186,7 +186,7 @@ def test_draws_are_spread_as_they_should(mnist):
         assert np.unique(values).tolist() == [-2, -1, 0, 1, 2]
         assert np.mean(values) == pytest.approx(0, abs=0.15)
     config = changed(config, augment="so2")
-    angles = [sample_warp(config, "train", 0, i).angle for i in range(2000)]
+    angles = [sample_motion(config, "train", 0, i).angle for i in range(2000)]
     assert np.histogram(angles, 8, (0, 2 * math.pi))[0].tolist() == pytest.approx([250] * 8, abs=70)
 
 
@@ -210,11 +210,11 @@ def test_only_training_is_augmented_and_only_named_splits_are_turned(mnist, arra
 def test_a_further_turn_is_interpolated_once(mnist, arrays):
     data = open_dataset(changed(mnist, source="rotated_mnist", augment="so2", augment_shift=2), GRID, "train")
     source, angle = int(data.name(1)[6:-1]), data.records.angle(int(data.indices[1]))
-    want = warped(arrays["x_train"][source][None], Warp(angle + 0.4))
+    want = moved(arrays["x_train"][source][None], Motion(angle + 0.4))
     assert torch.equal(data.turned(1, 0.4), torch.from_numpy(want).float() / 255)
     fixed = open_dataset(changed(mnist, rotated_test="so2"), GRID, "test")
-    angle = sample_warp(fixed.config, "test", 0, 3).angle
-    want = warped(arrays["x_test"][3][None], Warp(angle + 0.4))
+    angle = sample_motion(fixed.config, "test", 0, 3).angle
+    want = moved(arrays["x_test"][3][None], Motion(angle + 0.4))
     assert torch.equal(fixed.turned(3, 0.4), torch.from_numpy(want).float() / 255)
     assert torch.equal(fixed.turned(3, math.pi / 2), torch.rot90(fixed[3][0], 1, (-2, -1)))
     upright = open_dataset(mnist, GRID, "test")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from armillary.data import DataConfig, Warp, image_grid, open_dataset, read_inputs, warped, with_normalization
+from armillary.data import DataConfig, Motion, image_grid, moved, open_dataset, read_inputs, with_normalization
 from armillary.spaces import Equiangular
 
 pytestmark = [
@@ -100,10 +100,10 @@ def test_rotated_mnist_agrees_with_the_set_that_others_made(data_dir):
     with np.load(data_dir / "mnist_rotated_derived.npz") as f, np.load(data_dir / "mnist.npz") as m:
         digits, want = m["x_train"][f["mnist_train_index"][:100]], f["x_train"][:100]
         angles = np.deg2rad(f["angle_deg_train"][:100].astype(float))
-    got = [warped(d[None], Warp(a))[0] for d, a in zip(digits, angles, strict=True)]
+    got = [moved(d[None], Motion(a))[0] for d, a in zip(digits, angles, strict=True)]
     alike = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(got, want, strict=True)]
     assert min(alike) > 0.99
-    away = [warped(d[None], Warp(-a))[0] for d, a in zip(digits, angles, strict=True)]
+    away = [moved(d[None], Motion(-a))[0] for d, a in zip(digits, angles, strict=True)]
     assert np.median([np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(away, want, strict=True)]) < 0.6
 
 

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from armillary.cli.report import finite
 from armillary.cli.trained import Trained
-from armillary.data import DataError, ImageDataset, Warp
+from armillary.data import DataError, ImageDataset, Motion
 from armillary.spaces import ImageGrid
 from armillary.train import Run
 from armillary.train.files import write_json
@@ -39,7 +39,7 @@ def check_images(run: Run, trained: Trained, grid: ImageGrid, angles: Sequence[f
     upright, rows = _scores(trained, data, 0.0, count), []
     for angle in track([0.0, *angles], "turning", transient=True, disable=not Console().is_terminal):
         scores = _scores(trained, data, math.radians(angle), count)
-        row: dict[str, Any] = {"angle": angle, "exact": Warp(math.radians(angle)).is_exact(grid.shape)}
+        row: dict[str, Any] = {"angle": angle, "exact": Motion(math.radians(angle)).is_exact(grid.shape)}
         row["accuracy"] = float((scores.argmax(1) == labels).double().mean())
         row["error"] = float((scores - upright).norm() / upright.norm())
         rows.append(row | {"labels_changed": float((scores.argmax(1) != upright.argmax(1)).double().mean())})

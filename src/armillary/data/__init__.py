@@ -3,11 +3,11 @@
 from armillary.data.config import DataConfig
 from armillary.data.image_dataset import ImageDataset
 from armillary.data.image_inputs import image_grid
+from armillary.data.motion import Motion, moved
 from armillary.data.normalization import denormalize, with_normalization
 from armillary.data.opening import open_dataset, read_inputs
 from armillary.data.projection import project_image
 from armillary.data.spec import DataError, FieldDataset, FieldSpec
-from armillary.data.warp import Warp, warped
 
 __all__ = [
     "DataConfig",
@@ -15,12 +15,12 @@ __all__ = [
     "FieldDataset",
     "FieldSpec",
     "ImageDataset",
-    "Warp",
+    "Motion",
     "denormalize",
     "image_grid",
+    "moved",
     "open_dataset",
     "project_image",
     "read_inputs",
-    "warped",
     "with_normalization",
 ]

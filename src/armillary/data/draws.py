@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from armillary.data.config import DataConfig, Rotated
+from armillary.data.motion import Motion
 from armillary.data.spec import Split
-from armillary.data.warp import Warp
 from armillary.groups import random_rotation, rotation_about
 
 
@@ -48,7 +48,7 @@ def draw_angle(kind: Rotated, generator: np.random.Generator) -> float:
     return math.floor(4 * turn) * (math.pi / 2)
 
 
-def sample_warp(config: DataConfig, split: Split, epoch: int, index: int, augmented: bool = True) -> Warp:
+def sample_motion(config: DataConfig, split: Split, epoch: int, index: int, augmented: bool = True) -> Motion:
     """How one image is moved: an angle as ``sample_rotation`` has rotations; in training mirror and shift as well.
 
     All of a sample's draws are made whatever is asked for, so that one kind of augmentation does not change another.
@@ -57,10 +57,10 @@ def sample_warp(config: DataConfig, split: Split, epoch: int, index: int, augmen
     if split != "train" or not augmented or config.augment == "none":
         angle = draw_angle(fixed, keyed_generator(f"angle-{split}", config.seed, index)) if fixed != "none" else 0.0
         if split != "train" or not augmented or not (config.augment_flip or config.augment_shift):
-            return Warp(angle)
+            return Motion(angle)
     fresh = keyed_generator("augment-image", config.seed, epoch, index)
     new_angle = draw_angle(config.augment, fresh)
     flip, right, up = fresh.random() < 0.5, fresh.random(), fresh.random()
     steps, reach = 2 * config.augment_shift + 1, config.augment_shift
     shift = (int(right * steps) - reach, int(up * steps) - reach)
-    return Warp(angle if config.augment == "none" else new_angle, flip and config.augment_flip, *shift)
+    return Motion(angle if config.augment == "none" else new_angle, flip and config.augment_flip, *shift)

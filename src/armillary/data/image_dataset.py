@@ -10,22 +10,22 @@ from torch import Tensor
 
 from armillary.data import normalization as norm
 from armillary.data.config import PLANAR_ROTATIONS, DataConfig
-from armillary.data.draws import sample_warp
+from armillary.data.draws import sample_motion
 from armillary.data.image_sources import image_records
 from armillary.data.images import ImageRecords, Share
+from armillary.data.motion import Motion, fitted, moved
 from armillary.data.records import split_indices
 from armillary.data.spec import DataError, FieldDataset, FieldSpec, Split
-from armillary.data.warp import Warp, fitted, warped
 from armillary.spaces import ImageGrid
 
 
 class ImageDataset(FieldDataset):
     """Classified images on ``grid``, (C, height, width) float32 and int64 ().
 
-    An image of another size is scaled by one factor and its centre cropped (``warp.fitted``). Then it is moved once,
-    by all that is asked for together (``warp.warped``): the angle of the source (rotated MNIST), ``rotated_<split>`` or
-    ``augment``, ``augment_flip`` and ``augment_shift``. Outside an image there is 0. At the end channels in [0, 1] are
-    standardised over the train split.
+    An image of another size is scaled by one factor and its centre cropped (``motion.fitted``). Then it is moved once,
+    by all that is asked for together (``motion.moved``): the angle of the source (rotated MNIST), ``rotated_<split>``
+    or ``augment``, ``augment_flip`` and ``augment_shift``. Outside an image there is 0. At the end channels in [0, 1]
+    are standardised over the train split.
 
     Raises: DataError for wishes that only maps of a sphere can fulfil, an empty split, and images as the source says.
     """
@@ -60,8 +60,8 @@ class ImageDataset(FieldDataset):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         index = self._check_index(index)
         c = self.config
-        warp = sample_warp(c, self.split, self.epoch, index)
-        return self._moved(self.record(index), warp), torch.tensor(self.records.label(self.record(index)))
+        motion = sample_motion(c, self.split, self.epoch, index)
+        return self._moved(self.record(index), motion), torch.tensor(self.records.label(self.record(index)))
 
     def turned(self, index: int, angle: float) -> Tensor:
         """Sample ``index`` as it is without augmentation, turned by a further ``angle`` (radians, counter-clockwise).
@@ -69,10 +69,10 @@ class ImageDataset(FieldDataset):
         Like every sample it is interpolated once at most; a quarter turn of a square image moves the sample's pixels.
         """
         record = self.record(index)
-        fixed = sample_warp(self.config, self.split, self.epoch, self._check_index(index), augmented=False)
-        if (turn := Warp(angle)).is_exact(self.grid.shape):
+        fixed = sample_motion(self.config, self.split, self.epoch, self._check_index(index), augmented=False)
+        if (turn := Motion(angle)).is_exact(self.grid.shape):
             return self._moved(record, fixed, after=turn)
-        return self._moved(record, Warp(fixed.angle + angle))
+        return self._moved(record, Motion(fixed.angle + angle))
 
     def check(self) -> None:
         for record in self.indices:
@@ -89,10 +89,10 @@ class ImageDataset(FieldDataset):
         """Which of ``records`` a sample is made of."""
         return int(self.indices[self._check_index(index) % len(self.indices)])
 
-    def _moved(self, record: int, warp: Warp, after: Warp | None = None) -> Tensor:
-        angle = warp.angle + self.records.angle(record)
-        image = warped(self._fitted(record), Warp(angle, warp.flip, warp.right, warp.up))
-        return finished_image(image if after is None else warped(image, after), self.config)
+    def _moved(self, record: int, motion: Motion, after: Motion | None = None) -> Tensor:
+        angle = motion.angle + self.records.angle(record)
+        image = moved(self._fitted(record), Motion(angle, motion.flip, motion.right, motion.up))
+        return finished_image(image if after is None else moved(image, after), self.config)
 
     def _fitted(self, record: int) -> np.ndarray:
         """The image on the grid as uint8, kept as far as the user allows memory."""

@@ -14,8 +14,8 @@ from armillary.data.image_dataset import ImageDataset, finished_image
 from armillary.data.image_folder import listed_images
 from armillary.data.image_sources import image_records
 from armillary.data.images import channels_first, read_image
+from armillary.data.motion import fitted
 from armillary.data.spec import DataError, known
-from armillary.data.warp import fitted
 from armillary.spaces import ImageGrid
 
 

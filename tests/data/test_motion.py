@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from armillary.data import Warp, warped
-from armillary.data.warp import fitted
+from armillary.data import Motion, moved
+from armillary.data.motion import fitted
 from armillary.spaces import ImageGrid
 
 rng = np.random.default_rng(0)
@@ -26,17 +26,17 @@ def keys(t):
     return -0.5 * t**3 + 2.5 * t**2 - 4 * t + 2 if t < 2 else 0.0
 
 
-def slowly_warped(image, warp):
+def slowly_moved(image, motion):
     """(g f)(p) = f(g⁻¹ p), f(q) = Σ_pixels f_ij k(q_x - x_j) k(q_y - y_i), every pixel summed."""
     height, width = image.shape[1:]
     points = ImageGrid(height, width).points.numpy()
     out = np.zeros(image.shape)
-    cos, sin = math.cos(warp.angle), math.sin(warp.angle)
+    cos, sin = math.cos(motion.angle), math.sin(motion.angle)
     for i in range(height):
         for j in range(width):
-            x, y = points[i, j, 0] - warp.right, points[i, j, 1] - warp.up
+            x, y = points[i, j, 0] - motion.right, points[i, j, 1] - motion.up
             x, y = cos * x + sin * y, -sin * x + cos * y
-            x = -x if warp.flip else x
+            x = -x if motion.flip else x
             column = [keys(x - points[0, b, 0]) for b in range(width)]
             row = [keys(y - points[a, 0, 1]) for a in range(height)]
             out[:, i, j] = np.einsum("cab,a,b->c", image.astype(float), row, column)
@@ -47,8 +47,8 @@ def slowly_warped(image, warp):
 def test_any_motion_is_the_sum_over_all_pixels(shape):
     for _ in range(4):
         image = random_image(shape)
-        warp = Warp(rng.uniform(-7, 7), bool(rng.integers(2)), int(rng.integers(-3, 4)), int(rng.integers(-3, 4)))
-        got, want = warped(image, warp), slowly_warped(image, warp)
+        motion = Motion(rng.uniform(-7, 7), bool(rng.integers(2)), int(rng.integers(-3, 4)), int(rng.integers(-3, 4)))
+        got, want = moved(image, motion), slowly_moved(image, motion)
         assert got.dtype == np.uint8
         assert got.shape == image.shape
         assert np.abs(got - want).max() < 0.5 + 1e-9
@@ -59,28 +59,28 @@ def test_any_motion_is_the_sum_over_all_pixels(shape):
 def test_quarter_turns_mirrors_and_shifts_move_pixels(shape, quarters):
     image = random_image(shape)
     square = shape[0] == shape[1]
-    warp = Warp(quarters * math.pi / 2, True, 1, -2)
-    assert warp.is_exact(shape) == (square or quarters % 2 == 0)
-    if warp.is_exact(shape):
+    motion = Motion(quarters * math.pi / 2, True, 1, -2)
+    assert motion.is_exact(shape) == (square or quarters % 2 == 0)
+    if motion.is_exact(shape):
         want = torch.rot90(torch.from_numpy(image).flip(-1), quarters, (-2, -1))
         padded = torch.nn.functional.pad(want, (2, 2, 2, 2))
         want = padded[:, : shape[0], 1 : 1 + shape[1]]  # one to the right, two down
-        assert torch.equal(torch.from_numpy(warped(image, warp)), want)
-        np.testing.assert_array_equal(np.rint(slowly_warped(image, warp)), want.numpy())
+        assert torch.equal(torch.from_numpy(moved(image, motion)), want)
+        np.testing.assert_array_equal(np.rint(slowly_moved(image, motion)), want.numpy())
 
 
 def test_angles_near_a_quarter_turn_agree_with_it():
     image = random_image((9, 9))
-    near = Warp(math.pi / 2 + 1e-6)
+    near = Motion(math.pi / 2 + 1e-6)
     assert not near.is_exact((9, 9))
-    np.testing.assert_array_equal(warped(image, near), warped(image, Warp(math.pi / 2)))
+    np.testing.assert_array_equal(moved(image, near), moved(image, Motion(math.pi / 2)))
 
 
 def test_a_shift_beyond_the_image_leaves_nothing():
     image = random_image((4, 6))
-    for warp in (Warp(right=6), Warp(up=-4), Warp(right=-9, up=1)):
-        assert not warped(image, warp).any()
-    np.testing.assert_array_equal(warped(image, Warp(right=5))[:, :, 5], image[:, :, 0])
+    for motion in (Motion(right=6), Motion(up=-4), Motion(right=-9, up=1)):
+        assert not moved(image, motion).any()
+    np.testing.assert_array_equal(moved(image, Motion(right=5))[:, :, 5], image[:, :, 0])
 
 
 def test_the_error_of_one_turn_falls_with_the_third_power_of_the_pixel():
@@ -94,7 +94,7 @@ def test_the_error_of_one_turn_falls_with_the_third_power_of_the_pixel():
         def blob(x, y):
             return 255 * np.exp(-((x - 1) ** 2 + (y + 2) ** 2))
 
-        got = warped(np.rint(blob(x, y)).astype(np.uint8)[None], Warp(0.7))[0]
+        got = moved(np.rint(blob(x, y)).astype(np.uint8)[None], Motion(0.7))[0]
         errors.append(np.abs(got - blob(cos * x + sin * y, cos * y - sin * x)).max() - 1)
     assert errors[0] > 5 * errors[1] > 25 * errors[2]
 
@@ -103,8 +103,8 @@ def test_the_error_of_one_turn_falls_with_the_third_power_of_the_pixel():
 def test_memory_layout_does_not_matter(layout):
     image = random_image((8, 8))
     other = {"C": image, "F": np.asfortranarray(image), "strided": np.repeat(image, 2, axis=2)[:, :, ::2]}[layout]
-    for warp in (Warp(0.3, True, 1, 0), Warp(math.pi / 2), Warp(up=1)):
-        np.testing.assert_array_equal(warped(other, warp), warped(image, warp))
+    for motion in (Motion(0.3, True, 1, 0), Motion(math.pi / 2), Motion(up=1)):
+        np.testing.assert_array_equal(moved(other, motion), moved(image, motion))
 
 
 def test_fitted_keeps_its_own_size_and_the_shape_of_things():

@@ -15,7 +15,7 @@ _NEAR = 1e-9
 
 
 @dataclass(frozen=True)
-class Warp:
+class Motion:
     """A motion of the plane: p ↦ R(angle) F p + (right, up), F the mirror x ↦ −x where ``flip``, the origin mid-image.
 
     ``angle``: radians, counter-clockwise. ``right``, ``up``: whole pixels.
@@ -37,25 +37,25 @@ class Warp:
         return quarters is not None and (quarters % 2 == 0 or shape[0] == shape[1])
 
 
-def warped(image_CHW: np.ndarray, warp: Warp) -> np.ndarray:
-    """The image f moved by ``warp`` g: ``(g f)(p) = f(g⁻¹ p)``, (C, H, W) uint8 to the same.
+def moved(image_CHW: np.ndarray, motion: Motion) -> np.ndarray:
+    """The image f moved by ``motion`` g: ``(g f)(p) = f(g⁻¹ p)``, (C, H, W) uint8 to the same.
 
     Quarter turns of square images, half turns, mirrors and shifts move pixels and are exact. Any other angle reads
-    f by Keys' cubic convolution (a = −½, 4 × 4 pixels, third order), once, whatever the warp is made of; the result
+    f by Keys' cubic convolution (a = −½, 4 × 4 pixels, third order), once, whatever the motion is made of; the result
     is clipped and rounded to whole numbers, as a file of turned images would hold it, so that it is the same on
     every machine. Outside the image f is 0.
 
-    Source: Keys 1981, Cubic convolution interpolation; tests/data/test_warp.py compares with the sum over all pixels.
+    Source: Keys 1981, Cubic convolution interpolation; tests/data/test_motion.py compares with the sum over all pixels.
     """
-    if warp.is_exact(image_CHW.shape[-2:]):
-        moved = image_CHW[..., ::-1] if warp.flip else image_CHW
-        return _shifted(np.rot90(moved, warp.quarters() or 0, axes=(-2, -1)), warp.right, warp.up)
+    if motion.is_exact(image_CHW.shape[-2:]):
+        mirrored = image_CHW[..., ::-1] if motion.flip else image_CHW
+        return _shifted(np.rot90(mirrored, motion.quarters() or 0, axes=(-2, -1)), motion.right, motion.up)
     height, width = image_CHW.shape[-2:]
-    points = _points(height, width) - np.array([warp.right, warp.up], dtype=np.float64)
-    cos, sin = math.cos(warp.angle), math.sin(warp.angle)
+    points = _points(height, width) - np.array([motion.right, motion.up], dtype=np.float64)
+    cos, sin = math.cos(motion.angle), math.sin(motion.angle)
     x = cos * points[..., 0] + sin * points[..., 1]
     y = cos * points[..., 1] - sin * points[..., 0]
-    if warp.flip:
+    if motion.flip:
         x = -x
     return _cubic(image_CHW, (height - 1) / 2 - y, x + (width - 1) / 2)
 
