@@ -39,7 +39,7 @@ from armillary.groups import (
 from armillary.models.homogeneous import SubsetNet
 from armillary.nn import HomogeneousConv
 from armillary.recipes.compact_groups_figure import draw
-from armillary.recipes.report import Check, Result, Row
+from armillary.recipes.report import Check, Result, Row, chosen_scale
 from armillary.train.state import seed_everything
 
 CLAIM = (
@@ -73,11 +73,7 @@ def reproduce(scale: str, out: Path, seeds: int = 3) -> dict[str, Any]:
     ``scale``: "tiny" (seconds), "small" (minutes), "paper". Returns the content of ``result.json``.
     Raises: ValueError for an unknown scale or seeds < 1.
     """
-    if scale not in SCALES:
-        raise ValueError(f"got scale {scale!r}, wanted one of {', '.join(SCALES)}.")
-    if seeds < 1:
-        raise ValueError(f"got seeds = {seeds}, wanted at least 1.")
-    size, console = SCALES[scale], Console()
+    size, console = chosen_scale(SCALES, scale, seeds), Console()
     result = Result("compact_groups", scale, CLAIM, "a theorem", "arXiv 1802.03690, theorem 1 and section 4")
     console.print("the constraint and its null space …")
     for name, H, K in _pairs():

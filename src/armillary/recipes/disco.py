@@ -28,7 +28,7 @@ from armillary.models import ModelConfig, build_model
 from armillary.nn import CrossEntropyLoss, SegmentationMetrics
 from armillary.recipes.disco_figure import draw
 from armillary.recipes.disco_layers import LayerScale, measure_cost, measure_equivariance
-from armillary.recipes.report import Check, Result, Row
+from armillary.recipes.report import Check, Result, Row, chosen_scale
 from armillary.spaces import Equiangular, SphereGrid
 from armillary.train import Run, TrainConfig, evaluate, fit, load_weights, make_fabric, to_table
 from armillary.train.state import seed_everything
@@ -71,11 +71,7 @@ def reproduce(scale: str, out: Path, seeds: int = 3) -> dict[str, Any]:
     recipe that was stopped continues from their checkpoints. Returns the content of ``result.json``.
     Raises: ValueError for an unknown scale or seeds < 1.
     """
-    if scale not in SCALES:
-        raise ValueError(f"got scale {scale!r}, wanted one of {', '.join(SCALES)}.")
-    if seeds < 1:
-        raise ValueError(f"got seeds = {seeds}, wanted at least 1.")
-    size, out, console = SCALES[scale], Path(out), Console()
+    size, out, console = chosen_scale(SCALES, scale, seeds), Path(out), Console()
     result = Result(
         "disco", scale, CLAIM, "10⁹ in computation, 10⁴ in memory at 4096×2048", "arXiv 2209.13603, abstract"
     )

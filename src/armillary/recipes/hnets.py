@@ -26,7 +26,7 @@ from armillary.models import HarmonicClassifier, PlainClassifier
 from armillary.nn import ClassificationMetrics
 from armillary.recipes.hnets_digits import SIZE, rotated_digits, source, turned
 from armillary.recipes.hnets_figure import draw
-from armillary.recipes.report import Check, Result, Row
+from armillary.recipes.report import Check, Result, Row, chosen_scale
 from armillary.spaces import ImageGrid
 from armillary.train import Run, TrainConfig, evaluate, fit, load_weights, make_fabric, to_table
 from armillary.train.state import seed_everything
@@ -69,11 +69,7 @@ def reproduce(scale: str, out: Path, seeds: int = 3) -> dict[str, Any]:
     recipe that was stopped continues from their checkpoints. Returns the content of ``result.json``.
     Raises: ValueError for an unknown scale or seeds < 1.
     """
-    if scale not in SCALES:
-        raise ValueError(f"got scale {scale!r}, wanted one of {', '.join(SCALES)}.")
-    if seeds < 1:
-        raise ValueError(f"got seeds = {seeds}, wanted at least 1.")
-    size, out, console = SCALES[scale], Path(out), Console()
+    size, out, console = chosen_scale(SCALES, scale, seeds), Path(out), Console()
     result = Result("hnets", scale, CLAIM, f"{PAPER_ERROR} % error", "arXiv 1612.04642")
     curves: dict[str, list[float]] = {}
     plain_widths = _equal_size(size.widths)

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import platform
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 import armillary
 from armillary.train.files import write_json, write_text
+
+Size = TypeVar("Size")
+
+
+def chosen_scale(scales: Mapping[str, Size], scale: str, seeds: int) -> Size:
+    """The size of a recipe by name. Raises: ValueError for an unknown scale or seeds < 1."""
+    if scale not in scales:
+        raise ValueError(f"got scale {scale!r}, wanted one of {', '.join(scales)}.")
+    if seeds < 1:
+        raise ValueError(f"got seeds = {seeds}, wanted at least 1.")
+    return scales[scale]
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from torch.utils.data import TensorDataset
 
 from armillary.models import FullyConnectedPose, PlanarPose, WarpedPose
 from armillary.nn import AxisL1Loss
-from armillary.recipes.report import Check, Result, Row
+from armillary.recipes.report import Check, Result, Row, chosen_scale
 from armillary.recipes.warped_data import TASKS, Task, draw_samples, load_pictures, source_of
 from armillary.recipes.warped_figure import draw
 from armillary.train import Run, TrainConfig, fit, to_table
@@ -74,11 +74,7 @@ def reproduce(scale: str, out: Path, seeds: int = 3) -> dict[str, Any]:
     recipe that was stopped continues from their checkpoints. Returns the content of ``result.json``.
     Raises: ValueError for an unknown scale or seeds < 1.
     """
-    if scale not in SCALES:
-        raise ValueError(f"got scale {scale!r}, wanted one of {', '.join(SCALES)}.")
-    if seeds < 1:
-        raise ValueError(f"got seeds = {seeds}, wanted at least 1.")
-    size, out, console = SCALES[scale], Path(out), Console()
+    size, out, console = chosen_scale(SCALES, scale, seeds), Path(out), Console()
     tasks = [make(size.size, size.cells) for make in TASKS]
     result = Result("warped", scale, CLAIM, PAPER_VALUE, "arXiv 1609.04382, section 5")
     for task in tasks:
