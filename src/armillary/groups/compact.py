@@ -153,12 +153,8 @@ class O2(Group):
         return elements, weights.repeat_interleave(2) / 2
 
 
-@dataclass(frozen=True)
-class SO3(Group):
-    """Rotations of space: elements are matrices (..., 3, 3).
-
-    Complex irreps ``D^l`` on m = -l..l with the Condon–Shortley phase; real ones in the basis of the real harmonics.
-    """
+class _OrthogonalMatrices(Group):
+    """What groups of orthogonal matrices (..., 3, 3) share."""
 
     @property
     def identity(self) -> Tensor:
@@ -169,6 +165,14 @@ class SO3(Group):
 
     def inverse(self, g: Tensor) -> Tensor:
         return g.mT
+
+
+@dataclass(frozen=True)
+class SO3(_OrthogonalMatrices):
+    """Rotations of space: elements are matrices (..., 3, 3).
+
+    Complex irreps ``D^l`` on m = -l..l with the Condon–Shortley phase; real ones in the basis of the real harmonics.
+    """
 
     def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         return torch.stack([random_rotation(generator) for _ in range(count)])
@@ -194,22 +198,12 @@ class SO3(Group):
 
 
 @dataclass(frozen=True)
-class O3(Group):
+class O3(_OrthogonalMatrices):
     """Rotations and reflections of space: elements are orthogonal matrices (..., 3, 3).
 
     Two irreps for each degree, in the order even, odd: ``±D^l(R det R)``, where the inversion is ±1; vectors transform
     as "1o".
     """
-
-    @property
-    def identity(self) -> Tensor:
-        return torch.eye(3, dtype=torch.float64)
-
-    def product(self, g: Tensor, h: Tensor) -> Tensor:
-        return g @ h
-
-    def inverse(self, g: Tensor) -> Tensor:
-        return g.mT
 
     def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         signs = 1 - 2.0 * torch.randint(2, (count, 1, 1), generator=generator)
