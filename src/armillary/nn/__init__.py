@@ -3,6 +3,10 @@
 from armillary.nn.disco import DiscoConv, DiscoConvTranspose, rings
 from armillary.nn.disco_so3 import DiscoLift, DiscoSO3Conv
 from armillary.nn.dropout import FieldDropout
+from armillary.nn.fold import Foldable, fold
+from armillary.nn.gcnn import GroupConv, LiftConv
+from armillary.nn.gcnn_filters import HarmonicFilters, PixelFilters, PlanarFilters
+from armillary.nn.gcnn_pooling import GroupBatchNorm, GroupPool, PlaneGlobalPool, PlanePool
 from armillary.nn.linear import PointwiseLinear
 from armillary.nn.losses import CrossEntropyLoss, DiceLoss, GradientLoss, L1Loss, L2Loss, SumLoss
 from armillary.nn.metrics import ClassificationMetrics, Metrics, RegressionMetrics, SegmentationMetrics
@@ -22,14 +26,24 @@ __all__ = [
     "DiscoSO3Conv",
     "FieldDropout",
     "FilterBasis",
+    "Foldable",
     "FourierAzimuth",
     "GradientLoss",
+    "GroupBatchNorm",
+    "GroupConv",
+    "GroupPool",
+    "HarmonicFilters",
     "L1Loss",
     "L2Loss",
+    "LiftConv",
     "Metrics",
     "OrientationMax",
     "OrientationMean",
     "PiecewiseLinear",
+    "PixelFilters",
+    "PlanarFilters",
+    "PlaneGlobalPool",
+    "PlanePool",
     "Pointwise",
     "PointwiseLinear",
     "Pool",
@@ -44,5 +58,6 @@ __all__ = [
     "SumLoss",
     "Unpool",
     "Zernike",
+    "fold",
     "rings",
 ]
