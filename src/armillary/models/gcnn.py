@@ -103,7 +103,7 @@ class AllCNNC(nn.Sequential):
 
 
 class GroupResidualBlock(nn.Module):
-    """A residual network over a group, of depth 6n + 2: n residual blocks in each of three stages; 44 has n = 7.
+    """``ReLU(skip(x) + norm(conv(ReLU(norm(conv(x))))))`` with 3×3 convolutions over a group, the first with ``stride``.
 
     The skip is the identity, or a 1×1 convolution with batch norm where fields or size change. Shapes:
     (B, in_channels, |S|, H, W) → (B, out_channels, |S|, H', W'). Source: He et al. 2016.
