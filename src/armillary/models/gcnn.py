@@ -24,14 +24,16 @@ def equal_width(width: int, group: FiniteGroup) -> int:
 
 
 class GroupCNN(nn.Sequential):
-    """The network for rotated MNIST: six 3×3 layers of ``channels`` fields, 2×2 max-pool after the second, 4×4 on top.
+    """The network for rotated MNIST: six 3×3 layers of ``channels`` fields, 2×2 max-pool after the second.
 
-    Each layer is convolution (no padding), batch norm, ReLU and dropout; the top layer has one field for each class,
-    and the scores are its maximum over group and plane. Shapes: (B, in_channels, 28, 28) → (B, classes); larger images
-    of even size do as well. Invariant under the group, exactly for C_1, C_2, C_4, D_1, D_2, D_4.
+    Each layer is convolution (no padding), batch norm, ReLU and, but for the first, dropout; the 4×4 top layer has one
+    field for each class, and the scores are its maximum over group and plane.
 
-    With C_4 and 10 fields (the default of P4CNN) it has 24 490 weights in its filters, with C_1 and 20 (Z2CNN) 21 380.
-    The paper does not say where dropout goes; here it follows every ReLU.
+    Shapes: (B, in_channels, 28, 28) → (B, classes); larger images of even size do as well. Invariant under the group,
+    exactly for C_1, C_2, C_4, D_1, D_2, D_4.
+
+    With C_4 and 10 fields (the paper's P4CNN) it has 24 490 weights in its filters, with C_1 and 20 (Z2CNN) 21 380.
+    The paper does not say where dropout goes.
     Raises: ValueError at the call for images that are too small or odd.
     Source: arXiv 1602.07576, section 8.1; pinned by ``tests/models/test_gcnn.py``.
     """
@@ -44,7 +46,7 @@ class GroupCNN(nn.Sequential):
             conv = GroupConv(channels, channels, group) if layer else LiftConv(in_channels, channels, group)
             steps += [conv, GroupBatchNorm(channels, group), nn.ReLU()]
             steps += [PlanePool(group)] if layer == 1 else []
-            steps.append(nn.Dropout(dropout))
+            steps += [nn.Dropout(dropout)] if layer else []
         super().__init__(*steps, GroupConv(channels, classes, group, 4), PlaneGlobalPool(group))
 
 
@@ -65,7 +67,7 @@ class RotationPoolingCNN(nn.Sequential):
             conv = LiftConv(channels if layer else in_channels, channels, group)
             steps += [conv, GroupPool(group), nn.BatchNorm2d(channels), nn.ReLU()]
             steps += [PlanePool(group)] if layer == 1 else []
-            steps.append(nn.Dropout(dropout))
+            steps += [nn.Dropout(dropout)] if layer else []
         super().__init__(*steps, LiftConv(channels, classes, group, 4), PlaneGlobalPool(group))
 
 
@@ -103,10 +105,12 @@ class AllCNNC(nn.Sequential):
 
 
 class GroupResidualBlock(nn.Module):
-    """``ReLU(skip(x) + norm(conv(ReLU(norm(conv(x))))))`` with 3×3 convolutions over a group, the first with ``stride``.
+    """``ReLU(skip(x) + norm(conv(ReLU(norm(conv(x))))))`` with 3×3 convolutions over a group.
 
-    The skip is the identity, or a 1×1 convolution with batch norm where fields or size change. Shapes:
-    (B, in_channels, |S|, H, W) → (B, out_channels, |S|, H', W'). Source: He et al. 2016.
+    The first convolution has ``stride``. The skip is the identity, or a 1×1 convolution with batch
+    norm where fields or size change.
+
+    Shapes: (B, in_channels, |S|, H, W) → (B, out_channels, |S|, H', W'). Source: He et al. 2016.
     """
 
     def __init__(self, in_channels: int, out_channels: int, group: FiniteGroup, stride: int = 1) -> None:

@@ -62,7 +62,7 @@ class GroupPool(nn.Module, Foldable):
         if not self.in_order:
             x = x.index_select(2, self.order)
         x = x.unflatten(2, (-1, self.size))
-        y = x.amax(3) if self.reduction == "max" else x.mean(3)
+        y = x.max(3).values if self.reduction == "max" else x.mean(3)  # amax: twice as slow backward
         return y.squeeze(2) if self.subgroup is None else y
 
     def folded(self) -> nn.Module:
