@@ -142,6 +142,8 @@ def test_a_network_trains_and_compiles() -> None:
     with torch.no_grad():
         compiled = torch.compile(network, fullgraph=True, backend="aot_eager")(x)
         torch.testing.assert_close(compiled, network(x))
+        exported = torch.export.export(network, (x,)).module()
+        torch.testing.assert_close(exported(x), network(x))
 
 
 def test_errors() -> None:

@@ -266,6 +266,15 @@ def test_the_expanded_weight_is_kept_in_evaluation_until_the_weight_changes() ->
     assert "_kept" not in "".join(layer.state_dict())
 
 
+def test_a_frozen_layer_lets_gradients_through_after_inference_mode() -> None:
+    layer = LiftConv(1, 2, cyclic(4)).eval().requires_grad_(False)
+    x = randn(1, 1, 5, 5).float().requires_grad_()
+    with torch.inference_mode():
+        layer(x)
+    layer(x).square().sum().backward()
+    assert x.grad.abs().sum() > 0
+
+
 def test_the_kept_weight_is_what_gradients_see() -> None:
     """Evaluation before and after one step of training, with and without gradients, agree."""
     layer = LiftConv(1, 2, dihedral(4), 3).eval()

@@ -87,6 +87,8 @@ class PlanarGroupConv(nn.Module, Foldable):
         if trained or torch.compiler.is_compiling() or not isinstance(weight, nn.Parameter) or weight.is_inference():
             return self._expand(weight)
         kept = self._kept  # the alias held here keeps its memory from being given to another tensor
+        if kept is not None and kept[2].is_inference() and not torch.is_inference_mode_enabled():
+            kept = None  # made in inference mode, of no use to autograd
         if kept is None or kept[0].data_ptr() != weight.data_ptr() or kept[1] != weight._version:
             kept = self._kept = (weight.detach(), weight._version, self._expand(weight).detach())
         return kept[2]
