@@ -155,3 +155,21 @@ def test_the_contract_of_any_group() -> None:
     symmetry = GroupAction((3, 7), range(7), _roll, _roll)
     with pytest.raises(AssertionError, match="wrong"):  # conv1d raises a RuntimeError for wrong channels
         check_layer(torch.nn.Conv1d(3, 2, 3, padding=1, padding_mode="circular"), symmetry)
+
+
+class _AnyLength(torch.nn.Conv1d):
+    """Shifts commute; channels are checked, the length is free."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.shape[1] != self.in_channels:
+            raise ValueError(f"got {x.shape[1]} channels")
+        return super().forward(x)
+
+
+def test_a_symmetry_says_which_bad_inputs_are_errors() -> None:
+    layer = _AnyLength(3, 2, 3, padding=1, padding_mode="circular")
+    report = check_layer(layer, GroupAction((3, 7), range(7), _roll, _roll, ("wrong channels",)), compile=False)
+    assert set(report.measured) >= {"wrong channels"}
+    assert "wrong grid" not in report.measured
+    with pytest.raises(AssertionError, match=r"wrong grid: input of shape \(3, 2, 7\) was accepted"):
+        check_layer(torch.nn.Identity(), GroupAction((3, 7), range(7), _roll, _roll, ("wrong grid",)), compile=False)

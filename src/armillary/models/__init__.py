@@ -1,6 +1,7 @@
 """The papers' networks, and one configuration that builds any of them."""
 
 from armillary.models.config import ModelConfig, build_model
+from armillary.models.gcnn import AllCNNC, GroupCNN, GroupResidualBlock, GroupResNet, RotationPoolingCNN, equal_width
 from armillary.models.harmonic import HarmonicClassifier, PlainClassifier
 from armillary.models.homogeneous import HomogeneousNet, SubsetNet
 from armillary.models.plane import PlanarClassifier, PlanarUNet
@@ -9,9 +10,13 @@ from armillary.models.unet import LayerFactory, ResidualClassifier, ResidualUNet
 from armillary.models.warped import FullyConnectedPose, PlanarPose, WarpedPose
 
 __all__ = [
+    "AllCNNC",
     "DiscoClassifier",
     "DiscoUNet",
     "FullyConnectedPose",
+    "GroupCNN",
+    "GroupResNet",
+    "GroupResidualBlock",
     "HarmonicClassifier",
     "HomogeneousNet",
     "LayerFactory",
@@ -22,7 +27,9 @@ __all__ = [
     "PlanarUNet",
     "ResidualClassifier",
     "ResidualUNet",
+    "RotationPoolingCNN",
     "SubsetNet",
     "WarpedPose",
     "build_model",
+    "equal_width",
 ]

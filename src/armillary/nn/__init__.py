@@ -3,6 +3,10 @@
 from armillary.nn.disco import DiscoConv, DiscoConvTranspose, rings
 from armillary.nn.disco_so3 import DiscoLift, DiscoSO3Conv
 from armillary.nn.dropout import FieldDropout
+from armillary.nn.fold import Foldable, fold
+from armillary.nn.gcnn import GroupConv, LiftConv
+from armillary.nn.gcnn_filters import HarmonicFilters, PixelFilters, PlanarFilters
+from armillary.nn.gcnn_pooling import GroupBatchNorm, GroupPool, PlaneGlobalPool, PlanePool
 from armillary.nn.harmonic import HarmonicConv
 from armillary.nn.harmonic_layers import BlurPool, ImageMeanPool, MagnitudeBatchNorm, MagnitudeReLU, Magnitudes
 from armillary.nn.homogeneous import HomogeneousConv, SpectralConv
@@ -32,13 +36,19 @@ __all__ = [
     "DiscoSO3Conv",
     "FieldDropout",
     "FilterBasis",
+    "Foldable",
     "FourierAzimuth",
     "GradientLoss",
+    "GroupBatchNorm",
+    "GroupConv",
+    "GroupPool",
     "HarmonicConv",
+    "HarmonicFilters",
     "HomogeneousConv",
     "ImageMeanPool",
     "L1Loss",
     "L2Loss",
+    "LiftConv",
     "MagnitudeBatchNorm",
     "MagnitudeReLU",
     "Magnitudes",
@@ -46,6 +56,10 @@ __all__ = [
     "OrientationMax",
     "OrientationMean",
     "PiecewiseLinear",
+    "PixelFilters",
+    "PlanarFilters",
+    "PlaneGlobalPool",
+    "PlanePool",
     "Pointwise",
     "PointwiseLinear",
     "Pool",
@@ -65,6 +79,7 @@ __all__ = [
     "WarpImage",
     "WarpPad",
     "Zernike",
+    "fold",
     "rings",
     "sample_image",
     "with_warp_padding",

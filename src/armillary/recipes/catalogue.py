@@ -32,7 +32,7 @@ SYSTEMS: tuple[System, ...] = (
     System(9, "hnets", "Harmonic networks", "plane", works=True),
     System(10, "homogeneous", "Unified Fourier kernels on homogeneous spaces", "any G/H"),
     System(11, "implicit_kernels", "Implicit steerable kernels", "points, grids"),
-    System(12, "gcnn", "Group-equivariant CNNs (p4, p4m)", "plane"),
+    System(12, "gcnn", "Group-equivariant CNNs (p4, p4m)", "plane", works=True),
     System(13, "se3", "SE(3) steerable kernels = group convolution", "points"),
     System(14, "segnn", "SEGNN", "points, molecules"),
     System(15, "compact_groups", "Convolution on compact groups and quotients", "any compact G", works=True),

@@ -47,7 +47,8 @@ def check_layer(
     - *batch*: a batch gives what its samples give one by one; *layout*: so does non-contiguous input;
     - *save and load*: the state dict loads with ``weights_only=True`` into a copy with other parameters and restores
     it; - *compile*: ``torch.compile(fullgraph=True)`` traces it to the same output;
-    - *repr*: is one readable text; *errors*: a wrong number of channels or a wrong grid is a ValueError.
+    - *repr*: is one readable text; *errors*: a wrong number of channels or a wrong grid is a ValueError (where the
+    symmetry lists it in ``refuses``).
 
     What the layer has to commute with is a ``Symmetry``, or rotations of the sphere where spaces are given, with shapes
     and arguments as for ``equivariance_error``. Returns a ``LayerReport``.
@@ -69,7 +70,7 @@ def check_layer(
     _check_state(report, double, x)
     if compile:
         _check_compile(report, double, x)
-    _check_errors(report, double, x)
+    _check_errors(report, double, x, symmetry.refuses)
     text = repr(layer)
     report.note("repr", float(type(layer).__name__ not in text or " at 0x" in text), 0, "repr names the layer")
     if report.failures:
@@ -141,8 +142,10 @@ def _check_compile(report: LayerReport, layer: nn.Module, x: Tensor) -> None:
         report.failures["compile"] = f"torch.compile(fullgraph=True) failed: {type(error).__name__}: {error}"
 
 
-def _check_errors(report: LayerReport, layer: nn.Module, x: Tensor) -> None:
-    for name, bad in (("wrong channels", torch.cat([x, x], dim=1)), ("wrong grid", x[..., 1:, :])):
+def _check_errors(report: LayerReport, layer: nn.Module, x: Tensor, kinds: tuple[str, ...]) -> None:
+    inputs = {"wrong channels": torch.cat([x, x], dim=1), "wrong grid": x[..., 1:, :]}
+    for name in kinds:
+        bad = inputs[name]
         try:
             with torch.no_grad():
                 layer(bad)

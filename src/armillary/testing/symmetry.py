@@ -24,6 +24,9 @@ class Symmetry(ABC):
     on the CPU, samples in dim 0.
     """
 
+    refuses: tuple[str, ...] = ("wrong channels", "wrong grid")
+    """The kinds of bad input that the map has to answer by a ValueError: twice the channels, one row less."""
+
     @abstractmethod
     def inputs(self, batch: int, generator: torch.Generator) -> Tensor:
         """Random inputs of the map, (batch, ...)."""
@@ -78,13 +81,15 @@ class GroupAction(Symmetry):
     """A group whose elements act on tensors by functions: ``act_in(g, x)`` and ``act_out(g, y)``.
 
     ``shape`` is that of one input without the batch, channels first; inputs are standard normal. ``act_out`` None:
-    outputs should not change.
+    outputs should not change. ``refuses``: which bad inputs are errors; a map of images of any size refuses ("wrong
+    channels",) only.
     """
 
     shape: tuple[int, ...]
     elements: Sequence[Any]
     act_in: Callable[[Any, Tensor], Tensor]
     act_out: Callable[[Any, Tensor], Tensor] | None = None
+    refuses: tuple[str, ...] = ("wrong channels", "wrong grid")
 
     def inputs(self, batch: int, generator: torch.Generator) -> Tensor:
         return torch.randn(batch, *self.shape, generator=generator, dtype=torch.float64)
