@@ -24,7 +24,7 @@ from armillary.groups import FiniteGroup, cyclic, dihedral
 from armillary.models import AllCNNC, GroupCNN, RotationPoolingCNN, equal_width
 from armillary.nn import ClassificationMetrics
 from armillary.recipes.gcnn_data import Splits, cifar10, rotated_mnist
-from armillary.recipes.report import Check, Result, Row
+from armillary.recipes.report import Check, Result, Row, chosen_scale
 from armillary.spaces import act_on_image
 from armillary.testing import GroupAction, commutation_error
 from armillary.train import Run, TrainConfig, evaluate, fit, load_weights, make_fabric
@@ -96,11 +96,7 @@ def reproduce(scale: str, out: Path, seeds: int = 3) -> dict[str, Any]:
     directories below ``out/runs``: a recipe that was stopped continues from their checkpoints. Returns the content of
     ``result.json``. Raises: ValueError for an unknown scale, seeds < 1, or data that are not there.
     """
-    if scale not in SCALES:
-        raise ValueError(f"got scale {scale!r}, wanted one of {', '.join(SCALES)}.")
-    if seeds < 1:
-        raise ValueError(f"got seeds = {seeds}, wanted at least 1.")
-    size, out, console = SCALES[scale], Path(out), Console()
+    size, out, console = chosen_scale(SCALES, scale, seeds), Path(out), Console()
     paper = "rotated MNIST 5.03, 3.21, 2.28 %; CIFAR-10 9.44, 8.84, 7.59 %"
     result = Result("gcnn", scale, CLAIM, paper, "arXiv 1602.07576, tables 1 and 2")
     tasks = (
