@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from armillary.models import DiscoClassifier, DiscoUNet, ModelConfig, PlanarUNet, build_model
-from armillary.spaces import Equiangular, GaussLegendre
+from armillary.spaces import Equiangular, GaussLegendre, ImageGrid
 from armillary.testing import equivariance_error, invariance_error
 
 
@@ -15,6 +15,39 @@ def test_shapes_for_every_grid_head_and_kind(grid, name):
     x = torch.randn(1, 3, *grid.shape)
     assert build_model(config, 3, 5, grid, "dense")(x).shape == (1, 5, *grid.shape)
     assert build_model(config, 3, 5, grid, "global")(x).shape == (1, 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "invariant"),
+    [
+        ("group_cnn", {"widths": (3,), "reflections": True}, True),
+        ("group_resnet", {"widths": (2, 3, 4), "blocks": 2, "turns": 4}, True),
+        ("harmonic", {"widths": (3, 4)}, True),
+        ("planar_unet", {"widths": (4, 6)}, False),
+    ],
+)
+def test_networks_of_images_by_name(name, settings, invariant):
+    grid = ImageGrid(28, 28)
+    torch.manual_seed(0)
+    network = build_model(ModelConfig(name=name, **settings), 2, 5, grid, "global").double().eval()
+    x = torch.randn(2, 2, 28, 28, dtype=torch.float64)
+    assert network(x).shape == (2, 5)
+    change = (network(torch.rot90(x, 1, (-2, -1))) - network(x)).detach().norm() / network(x).detach().norm()
+    assert (float(change) < 1e-10) == invariant
+
+
+def test_networks_where_they_do_not_work():
+    grid = ImageGrid(28, 28)
+    with pytest.raises(ValueError, match="choose a U-Net"):
+        build_model(ModelConfig(name="harmonic"), 1, 2, grid, "dense")
+    with pytest.raises(ValueError, match="fields on the sphere"):
+        build_model(ModelConfig(name="group_cnn"), 1, 2, Equiangular(8), "global")
+    with pytest.raises(ValueError, match="wants one"):
+        build_model(ModelConfig(name="group_cnn"), 1, 2, grid, "global")
+    with pytest.raises(ValueError, match="planar_unet"):
+        build_model(ModelConfig(name="disco_unet"), 1, 2, grid, "global")
+    with pytest.raises(ValueError, match="group_resnet"):
+        build_model(ModelConfig(name="resnet"), 1, 2, grid, "global")
 
 
 def test_every_parameter_gets_a_gradient():

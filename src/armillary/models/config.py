@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import nn
 
+from armillary.groups import cyclic, dihedral
+from armillary.models.gcnn import GroupCNN, GroupResNet
+from armillary.models.harmonic import HarmonicClassifier
 from armillary.models.plane import PlanarClassifier, PlanarUNet
 from armillary.models.sphere import DiscoClassifier, DiscoUNet
 from armillary.nn import FilterBasis, FourierAzimuth, PiecewiseLinear
 from armillary.spaces import ImageGrid, SphereGrid
 
+Head = Literal["dense", "global"]
+Name = Literal["disco_unet", "planar_unet", "group_cnn", "group_resnet", "harmonic"]
+
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """A network and its size. The planar networks ignore what belongs to the sphere."""
+    """A network and its size. Each ignores what belongs to others."""
 
-    name: Literal["disco_unet", "planar_unet"] = "disco_unet"
-    """Kind of layers: DISCO on the sphere, or 3×3 image convolutions as a baseline."""
+    name: Name = "disco_unet"
+    """disco_unet on the sphere; planar_unet, plain 3×3 convolutions, on either; on images, classes only: group_cnn and
+    group_resnet over turns (and reflections), harmonic for turns by any angle."""
     widths: tuple[int, ...] = (16, 32, 64)
-    """Channels of each level, finest first; each level has half the rings of the one before."""
+    """Channels of each level, finest first; each level has half the rings or rows of the one before. group_cnn has one
+    width."""
     blocks: int = 1
     """Residual blocks on each level."""
+    turns: int = 4
+    """Turns in the point group of group_cnn and group_resnet; 1, 2 and 4 are exact."""
+    reflections: bool = False
+    """Whether that group has reflections too."""
     rings: float = 3.0
     """Filter cutoff in rings of a layer's input grid."""
     n_radial: int = 3
@@ -52,11 +64,7 @@ class ModelConfig:
 
 
 def build_model(
-    config: ModelConfig,
-    in_channels: int,
-    out_channels: int,
-    grid: SphereGrid | ImageGrid,
-    head: Literal["dense", "global"],
+    config: ModelConfig, in_channels: int, out_channels: int, grid: SphereGrid | ImageGrid, head: Head
 ) -> nn.Module:
     """The network of a configuration: ``dense`` maps (B, in, H, W) → (B, out, H, W), ``global`` → (B, out).
 
@@ -65,28 +73,48 @@ def build_model(
     """
     if head not in ("dense", "global"):
         raise ValueError(f"got head = {head!r}, wanted 'dense' or 'global'.")
+    if config.name not in get_args(Name):
+        raise ValueError(f"got model name {config.name!r}, wanted one of {', '.join(get_args(Name))}.")
+    if config.name == "planar_unet":
+        plane = PlanarUNet if head == "dense" else PlanarClassifier
+        return plane(
+            in_channels, out_channels, grid.shape, config.widths, config.blocks, config.dropout, config.recompute
+        )
     if config.name == "disco_unet":
         if isinstance(grid, ImageGrid):
             raise ValueError(
                 f"the model disco_unet works on the sphere, the data are images {grid.shape}: choose a network of the "
                 "plane (--model.name planar_unet)."
             )
-        kind = DiscoUNet if head == "dense" else DiscoClassifier
-        return kind(
-            in_channels,
-            out_channels,
-            grid,
-            config.widths,
-            config.blocks,
-            config.basis(),
-            config.rings,
-            config.oversample,
-            config.dropout,
-            config.recompute,
-        )
-    if config.name == "planar_unet":
-        plane = PlanarUNet if head == "dense" else PlanarClassifier
-        return plane(
-            in_channels, out_channels, grid.shape, config.widths, config.blocks, config.dropout, config.recompute
-        )
-    raise ValueError(f"got model name {config.name!r}, wanted 'disco_unet' or 'planar_unet'.")
+        return _on_the_sphere(config, in_channels, out_channels, grid, head)
+    if not isinstance(grid, ImageGrid) or head == "dense":
+        kind = "fields on the sphere" if isinstance(grid, SphereGrid) else "a value for each pixel"
+        raise ValueError(f"the model {config.name} finds classes of images, wanted are {kind}: choose a U-Net.")
+    return _on_images(config, in_channels, out_channels, grid)
+
+
+def _on_the_sphere(config: ModelConfig, in_channels: int, out_channels: int, grid: SphereGrid, head: Head) -> nn.Module:
+    kind = DiscoUNet if head == "dense" else DiscoClassifier
+    return kind(
+        in_channels,
+        out_channels,
+        grid,
+        config.widths,
+        config.blocks,
+        config.basis(),
+        config.rings,
+        config.oversample,
+        config.dropout,
+        config.recompute,
+    )
+
+
+def _on_images(config: ModelConfig, in_channels: int, classes: int, grid: ImageGrid) -> nn.Module:
+    if config.name == "harmonic":
+        return HarmonicClassifier(in_channels, classes, grid, config.widths)
+    group = (dihedral if config.reflections else cyclic)(config.turns)
+    if config.name == "group_cnn":
+        if len(config.widths) != 1:
+            raise ValueError(f"got widths = {config.widths}, group_cnn wants one, the fields of all its layers.")
+        return GroupCNN(group, config.widths[0], in_channels, classes, config.dropout)
+    return GroupResNet(group, config.widths, 6 * config.blocks + 2, in_channels, classes)
