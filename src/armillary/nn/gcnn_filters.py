@@ -69,8 +69,7 @@ class HarmonicFilters(PlanarFilters):
     ``ψ_jm(r, φ) = (1 - r²/R²)³ · exp(-(r² + r_j²)/2σ²) I_m(r r_j/σ²) · (cos mφ or sin mφ)``: what Gaussians of width σ
     on a ring of radius r_j give with amplitudes cos mα or sin mα; I_m is the modified Bessel function. The window
     vanishes at R = (k+1)/2, the first pixel outside. Rings lie at ``r_j = j (k-1)/2 / (rings-1)``, σ is ``width`` times
-    their
-    spacing, and m ≤ ``max_frequency``, at most ⌊π r_j/2⌋. Each function has unit norm on the pixels.
+    their spacing, and m ≤ ``max_frequency``, at most ⌊π r_j/2⌋. Each function has unit norm on the pixels.
 
     ``rings`` defaults to one for each pixel of the radius, (k+1)//2. With a fixed number the same filter is sampled
     ever more finely as k grows, and the error of the turns in between falls; with the default it does not.
