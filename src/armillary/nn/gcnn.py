@@ -6,8 +6,7 @@ Shape legend: B batch, O fields out, I fields in, S group elements, k kernel siz
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -31,20 +30,22 @@ class PlanarGroupConv(nn.Module, Foldable):
     ``torch.no_grad()``.)
     """
 
+    lift: ClassVar[bool]
+    """Whether the input is an image, without a group axis."""
+
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
         group: FiniteGroup,
-        kernel_size: int,
+        kernel_size: int = 3,
         *,
-        stride: int,
-        padding: int,
-        padding_mode: PaddingMode,
-        groups: int,
-        bias: bool,
-        filters: PlanarFilters | None,
-        lift: bool,
+        stride: int = 1,
+        padding: int = 0,
+        padding_mode: PaddingMode = "zeros",
+        groups: int = 1,
+        bias: bool = True,
+        filters: PlanarFilters | None = None,
     ) -> None:
         super().__init__()
         who = type(self).__name__
@@ -68,17 +69,17 @@ class PlanarGroupConv(nn.Module, Foldable):
         if filters is None:
             filters = PixelFilters() if is_pixel_group(group) else HarmonicFilters()
         self.filters = filters
-        self.expansion = filters.expansion(group, kernel_size, lift)
-        axis = () if lift else (group.order,)
+        self.expansion = filters.expansion(group, kernel_size, self.lift)
+        axis = () if self.lift else (group.order,)
         shape = (in_channels // groups, *axis, *filters.shape(kernel_size))
         self.weight = nn.Parameter(torch.randn(out_channels, *shape) * math.sqrt(2 / math.prod(shape)))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
         self._kept: tuple[Tensor, int, Tensor] | None = None
 
     @property
-    @abstractmethod
     def elements_in(self) -> int:
         """The length of the group axis of the input, 0 where there is none."""
+        return 0 if self.lift else self.group.order
 
     def expanded_weight(self) -> Tensor:
         """(O·|S|, I·|S|/groups, k, k): the filter of every output element, as ``conv2d`` takes it."""
@@ -173,37 +174,7 @@ class LiftConv(PlanarGroupConv):
     Source: Cohen & Welling 2016, arXiv 1602.07576, eq. 10; pinned by ``tests/nn/test_gcnn.py`` (direct sum).
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        group: FiniteGroup,
-        kernel_size: int = 3,
-        *,
-        stride: int = 1,
-        padding: int = 0,
-        padding_mode: PaddingMode = "zeros",
-        groups: int = 1,
-        bias: bool = True,
-        filters: PlanarFilters | None = None,
-    ) -> None:
-        super().__init__(
-            in_channels,
-            out_channels,
-            group,
-            kernel_size,
-            stride=stride,
-            padding=padding,
-            padding_mode=padding_mode,
-            groups=groups,
-            bias=bias,
-            filters=filters,
-            lift=True,
-        )
-
-    @property
-    def elements_in(self) -> int:
-        return 0
+    lift = True
 
 
 class GroupConv(PlanarGroupConv):
@@ -215,34 +186,4 @@ class GroupConv(PlanarGroupConv):
     Source: Cohen & Welling 2016, arXiv 1602.07576, eq. 11; pinned by ``tests/nn/test_gcnn.py`` (direct sum).
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        group: FiniteGroup,
-        kernel_size: int = 3,
-        *,
-        stride: int = 1,
-        padding: int = 0,
-        padding_mode: PaddingMode = "zeros",
-        groups: int = 1,
-        bias: bool = True,
-        filters: PlanarFilters | None = None,
-    ) -> None:
-        super().__init__(
-            in_channels,
-            out_channels,
-            group,
-            kernel_size,
-            stride=stride,
-            padding=padding,
-            padding_mode=padding_mode,
-            groups=groups,
-            bias=bias,
-            filters=filters,
-            lift=False,
-        )
-
-    @property
-    def elements_in(self) -> int:
-        return self.group.order
+    lift = False
