@@ -6,7 +6,6 @@ import json
 import math
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -21,7 +20,7 @@ from armillary.recipes.hnets import (
     orientation_error,
     reproduce,
 )
-from armillary.recipes.hnets_digits import rotated_digits, turned
+from armillary.recipes.hnets_turns import turned
 from armillary.recipes.report import Row
 
 
@@ -46,26 +45,6 @@ def test_wrong_arguments(tmp_path: Path) -> None:
         reproduce("tiny", tmp_path, 0)
     with pytest.raises(ValueError, match=r"got images \(2, 3, 4\)"):
         turned(torch.zeros(2, 3, 4), torch.zeros(2), 4)
-
-
-def test_small_digits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ARMILLARY_DATA", "/nowhere")
-    (train, labels), (test, _) = rotated_digits("train"), rotated_digits("test")
-    assert train.shape == (1348, 28, 28)
-    assert test.shape == (449, 28, 28)
-    assert train.dtype == np.uint8
-    assert labels.dtype == np.int64
-    assert set(labels) == set(range(10))
-    assert train.max() == 255
-    assert np.abs(train[:, [0, -1]].astype(float)).mean() < 10  # a margin
-
-
-@pytest.mark.data
-def test_turned_mnist(data_dir: Path) -> None:
-    images, labels = rotated_digits("train")
-    assert images.shape == (12000, 28, 28)
-    assert labels.min() == 0
-    assert labels.max() == 9
 
 
 def test_turned_images_keep_their_pixels_or_go_round_by_quarters() -> None:

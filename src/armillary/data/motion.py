@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from armillary.ops.cubic import keys_weights
 from armillary.spaces import ImageGrid
 
 #: Angles this close to a multiple of π/2 (radians) count as one.
@@ -67,7 +68,7 @@ def _cubic(image_CHW: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.n
     framed[:, 1:-1, 1:-1] = image_CHW
     flat = framed.reshape(channels, -1)
     top, left = np.floor(rows).astype(np.int64), np.floor(columns).astype(np.int64)
-    row_weights, column_weights = _keys(rows - top), _keys(columns - left)
+    row_weights, column_weights = keys_weights(rows - top), keys_weights(columns - left)
     starts = [np.clip(top + i, 0, height + 1) * (width + 2) for i in range(4)]
     offsets = [np.clip(left + j, 0, width + 1) for j in range(4)]
     total = np.zeros((channels, *rows.shape))
@@ -75,16 +76,6 @@ def _cubic(image_CHW: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.n
         for offset, column_weight in zip(offsets, column_weights, strict=True):
             total += np.take(flat, start + offset, axis=1) * (row_weight * column_weight)
     return np.rint(np.clip(total, 0, 255)).astype(np.uint8)
-
-
-def _keys(t: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Weights of the pixels at −1, 0, 1 and 2 for a point at t ∈ [0, 1)."""
-    return (
-        ((-t / 2 + 1) * t - 0.5) * t,
-        (1.5 * t - 2.5) * t * t + 1,
-        ((-1.5 * t + 2) * t + 0.5) * t,
-        (t / 2 - 0.5) * t * t,
-    )
 
 
 def _shifted(image: np.ndarray, right: int, up: int) -> np.ndarray:

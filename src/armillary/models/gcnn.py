@@ -26,20 +26,20 @@ def equal_width(width: int, group: FiniteGroup) -> int:
 class GroupCNN(nn.Sequential):
     """The network for rotated MNIST: six 3×3 layers of ``channels`` fields, 2×2 max-pool after the second.
 
-    Each layer is convolution (no padding), batch norm, ReLU and, but for the first, dropout; the 4×4 top layer has one
-    field for each class, and the scores are its maximum over group and plane.
+    Each layer is convolution (no padding), batch norm, ReLU and, but for the first, dropout where it is asked for; the
+    4×4 top layer has one field for each class, and the scores are its maximum over group and plane.
 
     Shapes: (B, in_channels, 28, 28) → (B, classes); larger images of even size do as well. Invariant under the group,
     exactly for C_1, C_2, C_4, D_1, D_2, D_4.
 
     With C_4 and 10 fields (the paper's P4CNN) it has 24 490 weights in its filters, with C_1 and 20 (Z2CNN) 21 380.
-    The paper does not say where dropout goes.
+    The paper has dropout in Z2CNN, at places and rates it does not give, and none in P4CNN.
     Raises: ValueError at the call for images that are too small or odd.
     Source: arXiv 1602.07576, section 8.1; pinned by ``tests/models/test_gcnn.py``.
     """
 
     def __init__(
-        self, group: FiniteGroup, channels: int, in_channels: int = 1, classes: int = 10, dropout: float = 0.3
+        self, group: FiniteGroup, channels: int, in_channels: int = 1, classes: int = 10, dropout: float = 0.0
     ) -> None:
         steps: list[nn.Module] = []
         for layer in range(6):
@@ -60,7 +60,7 @@ class RotationPoolingCNN(nn.Sequential):
     """
 
     def __init__(
-        self, group: FiniteGroup, channels: int = 20, in_channels: int = 1, classes: int = 10, dropout: float = 0.3
+        self, group: FiniteGroup, channels: int = 20, in_channels: int = 1, classes: int = 10, dropout: float = 0.0
     ) -> None:
         steps: list[nn.Module] = []
         for layer in range(6):

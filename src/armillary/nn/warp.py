@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from armillary.ops.constants import ConstantModule
+from armillary.ops.cubic import keys_weights
 from armillary.spaces import ImageGrid, Warp
 
 Interpolation = Literal["bilinear", "bicubic"]
@@ -104,11 +105,7 @@ def _taps(normalised: Tensor, size: int) -> tuple[list[Tensor], list[Tensor]]:
     """The four neighbours of each position on one axis and the weights of Keys; weight 0 off the image."""
     position = ((normalised + 1) * size - 1) / 2
     below = position.floor()
-    t = position - below
-    near = [1.5 * s**3 - 2.5 * s**2 + 1 for s in (t, 1 - t)]
-    far = [-0.5 * s**3 + 2.5 * s**2 - 4 * s + 2 for s in (1 + t, 2 - t)]
-    places = [below.long() + k for k in range(-1, 3)]
-    weights = [far[0], *near, far[1]]
+    places, weights = [below.long() + k for k in range(-1, 3)], keys_weights(position - below)
     inside = [(place >= 0) & (place < size) for place in places]
     kept = [torch.where(seen, weight, 0.0) for seen, weight in zip(inside, weights, strict=True)]
     return [place.clamp(0, size - 1) for place in places], kept

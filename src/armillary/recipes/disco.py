@@ -29,9 +29,9 @@ from armillary.nn import CrossEntropyLoss, SegmentationMetrics
 from armillary.recipes.disco_figure import draw
 from armillary.recipes.disco_layers import LayerScale, measure_cost, measure_equivariance
 from armillary.recipes.report import Check, Result, Row, chosen_scale
+from armillary.recipes.training import Trained, trained
 from armillary.spaces import Equiangular, SphereGrid
-from armillary.train import Run, TrainConfig, evaluate, fit, load_weights, make_fabric, to_table
-from armillary.train.state import seed_everything
+from armillary.train import TrainConfig, evaluate, make_fabric, to_table
 
 CLAIM = (
     "DISCO spherical CNNs are robust under rotation where planar ones are not, equivariant up to quadrature, linear "
@@ -129,10 +129,10 @@ def _segmentation(size: Scale, runs: Path, seeds: int, console: Console) -> list
         for seed in range(seeds):
             console.print(f"{name}, seed {seed}")
             path = runs / f"{'disco' if model is sphere else 'plane'}-{augment}-{seed}"
-            network, took = _trained(model, grid, augment, size, seed, path, console)
-            seconds += took
-            params = sum(p.numel() for p in network.parameters())
-            scores.append([_score(network, grid, size, seed, rotated) for rotated in both])
+            found = _trained(model, grid, augment, size, seed, path, console)
+            seconds += found.seconds
+            params = found.params
+            scores.append([_score(found.network, grid, size, seed, rotated) for rotated in both])
         for metric, values in zip((UPRIGHT, ROTATED), zip(*scores, strict=True), strict=True):
             rows.append(Row.of_seeds(name, metric, values, params, seconds / seeds))
     return rows
@@ -169,22 +169,17 @@ def _equal_size(sphere: ModelConfig, grid: SphereGrid) -> ModelConfig:
 
 def _trained(
     model: ModelConfig, grid: SphereGrid, augment: Rotated, size: Scale, seed: int, path: Path, console: Console
-) -> tuple[nn.Module, float]:
-    """The trained network and the seconds its epochs took, also where they were run before."""
+) -> Trained:
     data = replace(_data(size, seed), augment=augment)
     config = TrainConfig(
         epochs=size.epochs, batch_size=8, lr=2e-3, seed=seed, best_metric="miou_foreground", best_mode="max"
     )
-    table = {"grid": grid.to_dict(), "data": to_table(data), "model": to_table(model), "train": to_table(config)}
-    run = Run.open(path) if (path / "config.toml").exists() else Run.create(path, table)
-    run.check_resumable(table)
-    seed_everything(seed)
-    network = _network(model, grid)
-    train_set, valid_set = open_dataset(data, grid, "train"), open_dataset(data, grid, "valid")
+    splits = open_dataset(data, grid, "train"), open_dataset(data, grid, "valid")
     metrics = SegmentationMetrics(11, grid, exclude=(0,))
-    outcome = fit(network, train_set, valid_set, CrossEntropyLoss(grid), metrics, config, run, console=console)
-    load_weights(network, run.load_weights("best"), where=str(path))
-    return network, sum(row["seconds"] for row in outcome.history)
+    settings = {"grid": grid.to_dict(), "data": to_table(data), "model": to_table(model)}
+    return trained(
+        lambda: _network(model, grid), splits, CrossEntropyLoss(grid), metrics, config, settings, path, console
+    )
 
 
 def _score(network: nn.Module, grid: SphereGrid, size: Scale, seed: int, rotated: Rotated) -> float:

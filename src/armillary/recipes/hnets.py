@@ -12,24 +12,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from rich.console import Console
 from torch import Tensor, nn
-from torch.utils.data import TensorDataset
 
 from armillary.models import HarmonicClassifier, PlainClassifier
 from armillary.nn import ClassificationMetrics
-from armillary.recipes.hnets_digits import SIZE, rotated_digits, source, turned
 from armillary.recipes.hnets_figure import draw
+from armillary.recipes.hnets_turns import turned
+from armillary.recipes.planar_data import Counts, Splits, rotated_digits
 from armillary.recipes.report import Check, Result, Row, chosen_scale
+from armillary.recipes.training import Trained, error_rate, trained
 from armillary.spaces import ImageGrid
-from armillary.train import Run, TrainConfig, evaluate, fit, load_weights, make_fabric, to_table
-from armillary.train.state import seed_everything
+from armillary.train import TrainConfig, to_table
 
 CLAIM = (
     "Harmonic networks classify rotated MNIST better than CNNs, with 1.69 % error, and return a maximal response and "
@@ -40,6 +39,7 @@ MORE = 5
 ERROR, CHANGED, PHASE = "test error, %", "predictions that change under a turn, %", "orientation error, degrees"
 PAPER_ERROR = 1.69
 ANGLES = tuple(2 * math.pi * k / 12 for k in range(12))
+SIZE = 28
 GRID = ImageGrid(SIZE, SIZE)
 
 
@@ -48,17 +48,15 @@ class Scale:
     """How large the comparison is; ``turns`` is the number of test digits that are turned further."""
 
     widths: tuple[int, ...]
-    samples: int
-    valid: int
-    tests: int
+    digits: Counts
     epochs: int
     turns: int
 
 
 SCALES = {
-    "tiny": Scale((2, 3, 4), 64, 32, 64, 1, 8),
-    "small": Scale((4, 8, 16), 2000, 500, 2000, 12, 100),
-    "paper": Scale((8, 16, 32), 10000, 2000, 5000, 100, 500),
+    "tiny": Scale((2, 3, 4), Counts(64, 32, 64), 1, 8),
+    "small": Scale((4, 8, 16), Counts(2_000, 500, 5_000), 12, 100),
+    "paper": Scale((8, 16, 32), Counts(10_000, 2_000, 50_000), 100, 500),
 }
 
 
@@ -85,26 +83,17 @@ def reproduce(scale: str, out: Path, seeds: int = 3) -> dict[str, Any]:
         PLAIN: (plain, size, "plain"),
         LONGER: (plain, replace(size, epochs=MORE * size.epochs), "longer"),
     }
-    images, labels = _data("test", slice(0, size.tests)).tensors
-    digits = images[: size.turns, 0]
+    data = rotated_digits(size.digits, console, standardize=False)
+    digits = data.test.tensors[0][: size.turns, 0]
     for name, (build, how, folder) in contestants.items():
         figures: dict[str, list[float]] = {ERROR: [], CHANGED: [], PHASE: []}
         per_angle, seconds, params = [], 0.0, 0
         for seed in range(seeds):
             console.print(f"{name}, seed {seed}")
-            network, took = _trained(build, how, seed, out / "runs" / f"{folder}-{seed}", console)
-            seconds += took / seeds
-            params = sum(p.numel() for p in network.parameters())
-            scores = evaluate(
-                network,
-                TensorDataset(images, labels),
-                None,
-                ClassificationMetrics(10),
-                fabric=make_fabric(TrainConfig()),
-                batch_size=50,
-            )
-            assert scores is not None
-            figures[ERROR].append(100 * (1 - scores["accuracy"]))
+            found = _trained(build, data, how, seed, out / "runs" / f"{folder}-{seed}", console)
+            network, params = found.network, found.params
+            seconds += found.seconds / seeds
+            figures[ERROR].append(error_rate(network, data.test, 10))
             changed = changed_predictions(network, digits)
             figures[CHANGED].append(100 * sum(changed) / len(changed))
             per_angle.append(changed)
@@ -116,8 +105,7 @@ def reproduce(scale: str, out: Path, seeds: int = 3) -> dict[str, Any]:
         ]
     result.checks += judge(result.rows)
     result.notes += [
-        f"Data: {source()}; {size.samples} training, {size.valid} validation and {len(images)} test digits, "
-        f"{size.epochs} epochs, {seeds} seeds; widths {size.widths} and {plain_widths}.",
+        f"{data}; {size.epochs} epochs, {seeds} seeds; widths {size.widths} and {plain_widths}.",
         f"Turns: the first {len(digits)} test digits turned by {len(ANGLES) - 1} multiples of 30°, as band-limited "
         f"functions.",
     ]
@@ -185,12 +173,6 @@ def _turned(digits: Tensor, angle: float) -> Tensor:
     return turned(digits, torch.full((len(digits),), angle), SIZE).float()[:, None]
 
 
-def _data(split: str, keep: slice) -> TensorDataset:
-    images, labels = rotated_digits("test" if split == "test" else "train")
-    pixels = torch.from_numpy(images[keep].astype(np.float32) / 255)[:, None]
-    return TensorDataset(pixels, torch.from_numpy(labels[keep]))
-
-
 def _equal_size(widths: tuple[int, ...]) -> tuple[int, ...]:
     """The widths of the plain CNN whose parameter count is nearest to that of the harmonic network."""
 
@@ -203,19 +185,9 @@ def _equal_size(widths: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _trained(
-    build: Callable[[], nn.Module], size: Scale, seed: int, path: Path, console: Console
-) -> tuple[nn.Module, float]:
-    """The trained network and the seconds its epochs took, also where they were run before."""
+    build: Callable[[], nn.Module], data: Splits, size: Scale, seed: int, path: Path, console: Console
+) -> Trained:
     config = TrainConfig(epochs=size.epochs, batch_size=32, lr=5e-3, seed=seed, best_metric="accuracy", best_mode="max")
-    scale = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(size).items()}
-    table = {"scale": scale, "train": to_table(config)}
-    run = Run.open(path) if (path / "config.toml").exists() else Run.create(path, table)
-    run.check_resumable(table)
-    seed_everything(seed)
-    network = build()
-    train_set = _data("train", slice(0, size.samples))
-    valid_set = _data("train", slice(size.samples, size.samples + size.valid))
-    metrics = ClassificationMetrics(10)
-    outcome = fit(network, train_set, valid_set, nn.CrossEntropyLoss(), metrics, config, run, console=console)
-    load_weights(network, run.load_weights("best"), where=str(path))
-    return network, sum(row["seconds"] for row in outcome.history)
+    splits, loss, metrics = (data.train, data.valid), nn.CrossEntropyLoss(), ClassificationMetrics(10)
+    settings = {"scale": to_table(size), "data": {"source": data.source}}
+    return trained(build, splits, loss, metrics, config, settings, path, console)

@@ -89,7 +89,7 @@ class Result:
                 "torch": torch.__version__,
                 "python": platform.python_version(),
             },
-            "device": f"cpu ({platform.machine()}, {torch.get_num_threads()} threads)",
+            "device": _device(),
         }
 
     def write(self, out: Path, figure: str = "figure.png") -> dict[str, Any]:
@@ -113,3 +113,9 @@ class Result:
             )
         lines += ["", *(f"- {note}" for note in self.notes)]
         return "\n".join(lines) + "\n"
+
+
+def _device() -> str:
+    """What trainings with ``accelerator = "auto"`` run on."""
+    cpu = f"cpu ({platform.machine()}, {torch.get_num_threads()} threads)"
+    return f"{torch.cuda.get_device_name()}, {cpu}" if torch.cuda.is_available() else cpu

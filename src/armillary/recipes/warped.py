@@ -23,13 +23,14 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
+from armillary.data.spec import Split
 from armillary.models import FullyConnectedPose, PlanarPose, WarpedPose
 from armillary.nn import AxisL1Loss
 from armillary.recipes.report import Check, Result, Row, chosen_scale
+from armillary.recipes.training import Trained, trained
 from armillary.recipes.warped_data import TASKS, Task, draw_samples, load_pictures, source_of
 from armillary.recipes.warped_figure import draw
-from armillary.train import Run, TrainConfig, fit, to_table
-from armillary.train.state import seed_everything
+from armillary.train import TrainConfig, to_table
 
 CLAIM = (
     "A CNN on the warped image estimates two-parameter poses better than the same CNN with a fully connected layer, or "
@@ -137,7 +138,7 @@ def _parameters(network: nn.Module) -> int:
 
 def _compare(task: Task, size: Scale, samples: int, tests: int, runs: Path, seeds: int, console: Console) -> list[Row]:
     @lru_cache(maxsize=2)
-    def data(split: str, seed: int) -> tuple[Tensor, Tensor]:
+    def data(split: Split, seed: int) -> tuple[Tensor, Tensor]:
         return draw_samples(task, samples if split == "train" else tests, split, seed)
 
     networks = _networks(task, size, data("test", 0)[0].shape[1])
@@ -147,10 +148,10 @@ def _compare(task: Task, size: Scale, samples: int, tests: int, runs: Path, seed
         for short, (name, make) in zip(("warped", "planar", "connected"), networks.items(), strict=True):
             console.print(f"{task.name}, {name}, seed {seed}")
             path = runs / f"{task.name.replace(' × ', '-')}-{short}-{seed}"
-            network, took = _trained(make, task, size, data("train", seed), seed, path, console)
-            scores[name].append(_errors(network, task, *data("test", seed)))
-            seconds[name] += took
-            params[name] = _parameters(network)
+            found = _trained(make, task, size, data("train", seed), seed, path, console)
+            scores[name].append(_errors(found.network, task, *data("test", seed)))
+            seconds[name] += found.seconds
+            params[name] = found.params
     return [
         Row.of_seeds(name, f"{task.name}: {what}", values, params[name], seconds[name] / seeds)
         for name in networks
@@ -166,17 +167,13 @@ def _trained(
     seed: int,
     path: Path,
     console: Console,
-) -> tuple[nn.Module, float]:
-    """The network after its last epoch, and the seconds its epochs took, also where they were run before."""
+) -> Trained:
+    """The network after its last epoch."""
     config = TrainConfig(epochs=size.epochs, batch_size=24, lr=4e-3, seed=seed)
     made = {"warp": task.warp.to_dict(), "pictures": source_of(task.pictures), "samples": len(data[0])}
-    table = {"task": task.name, **made, "scale": to_table(size), "train": to_table(config)}
-    run = Run.open(path) if (path / "config.toml").exists() else Run.create(path, table)
-    run.check_resumable(table)
-    seed_everything(seed)
-    network = make()
-    outcome = fit(network, TensorDataset(*data), None, AxisL1Loss(task.warp.axes), None, config, run, console=console)
-    return network, sum(row["seconds"] for row in outcome.history)
+    settings = {"task": task.name, **made, "scale": to_table(size)}
+    loss = AxisL1Loss(task.warp.axes)
+    return trained(make, (TensorDataset(*data), None), loss, None, config, settings, path, console)
 
 
 def _errors(network: nn.Module, task: Task, x: Tensor, u: Tensor) -> list[float]:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import io
-import itertools
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from armillary.data.arrays import open_npz, read_array
+from armillary.data import DataConfig, image_grid, open_dataset
+from armillary.data.spec import Split
 from armillary.nn import sample_image
+from armillary.recipes.planar_data import CIFAR10, MNIST, data_file, held
 from armillary.spaces import ImageGrid, LogPolar, PerspectiveSphere, ScaleAspect, Warp
 
-MAX_GIB = 1.0
 UPRIGHT = (3, 4, 6, 7)  # digits that a half turn changes, into no other digit among these
 
 
@@ -97,7 +93,7 @@ def pitch_yaw(size: int, cells: int) -> Task:
 TASKS = (rotation_scale, scale_aspect, pitch_yaw)
 
 
-def draw_samples(task: Task, count: int, split: str, seed: int) -> tuple[Tensor, Tensor]:
+def draw_samples(task: Task, count: int, split: Split, seed: int) -> tuple[Tensor, Tensor]:
     """``count`` images with random poses, (count, C, *task.grid.shape) in [0, 1] about, and u (count, 2), float32.
 
     Each picture is taken once and resampled once, bicubically, at the points that the pose sends to the pixels. Test
@@ -125,53 +121,42 @@ def render(task: Task, pictures: Tensor, u: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def load_pictures(kind: str, split: str) -> Tensor:
-    """All pictures of a split, (n, C, h, w) uint8.
+def load_pictures(kind: str, split: Split) -> Tensor:
+    """All pictures of a split, "train" or "test": (n, C, h, w) uint8.
 
     "digits": the digits 3, 4, 6 and 7 of MNIST, "photographs": CIFAR-10, from ``mnist.npz`` and
     ``cifar10_jpeg_subset.npz`` in the folder ``$ARMILLARY_DATA``; where a file is not there, scikit-learn's digits.
     Raises: DataError for a file that is damaged.
     """
-    folder = os.environ.get("ARMILLARY_DATA")
-    file = Path(folder or ".") / ("mnist.npz" if kind == "digits" else "cifar10_jpeg_subset.npz")
-    if folder is None or not file.is_file():
-        return _built_in(split)
-    return _mnist(file, split) if kind == "digits" else _photographs(file, split)
+    return _pictures(_config(kind), split)
 
 
 def source_of(kind: str) -> str:
     """What ``load_pictures`` reads, in words."""
-    channels, side = load_pictures(kind, "test").shape[1:3]
-    if side == 8:
-        return "scikit-learn's digits 3, 4, 6 and 7 of 8 × 8 pixels"
-    return "MNIST digits 3, 4, 6 and 7" if channels == 1 else "CIFAR-10 photographs"
+    return {
+        "digits": "scikit-learn's digits 3, 4, 6 and 7 of 8 × 8 pixels",
+        "mnist": "MNIST digits 3, 4, 6 and 7",
+        "cifar10": "CIFAR-10 photographs",
+    }[_config(kind).source]
 
 
-@lru_cache(maxsize=2)
-def _built_in(split: str) -> Tensor:
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    images = torch.from_numpy(digits.images * (255 / 16)).round().to(torch.uint8)[:, None]
-    images = images[torch.from_numpy(np.isin(digits.target, UPRIGHT))]
-    return images[-200:] if split == "test" else images[:-200]
-
-
-@lru_cache(maxsize=2)
-def _mnist(file: Path, split: str) -> Tensor:
-    with open_npz(file) as archive:
-        images, labels = (read_array(archive, f"{name}_{split}", file, MAX_GIB) for name in ("x", "y"))
-    return torch.from_numpy(images[np.isin(labels, UPRIGHT)])[:, None]
+def _config(kind: str) -> DataConfig:
+    path = data_file(MNIST if kind == "digits" else CIFAR10)
+    if path is None:
+        return DataConfig(source="digits", task="classification", fractions=(0.6, 0.0, 0.4), standardize=False)
+    return DataConfig(
+        source="mnist" if kind == "digits" else "cifar10",
+        path=str(path),
+        task="classification",
+        fractions=(1.0, 0.0, 0.0),
+        standardize=False,
+    )
 
 
-@lru_cache(maxsize=2)
-def _photographs(file: Path, split: str) -> Tensor:
-    from PIL import Image
-
-    with open_npz(file) as archive:
-        data, offsets = (read_array(archive, f"{name}_{split}", file, MAX_GIB) for name in ("jpeg", "offset"))
-    pictures = [
-        np.asarray(Image.open(io.BytesIO(data[start:stop].tobytes())).convert("RGB"))
-        for start, stop in itertools.pairwise(offsets)
-    ]
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+@lru_cache(maxsize=4)
+def _pictures(config: DataConfig, split: Split) -> Tensor:
+    data = open_dataset(config, image_grid(config), split)
+    pictures, labels = held(data, len(data)).tensors
+    if config.source != "cifar10":
+        pictures = pictures[torch.isin(labels, torch.tensor(UPRIGHT))]
+    return pictures.mul(255).round().to(torch.uint8)
