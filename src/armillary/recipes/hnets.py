@@ -55,7 +55,7 @@ class Scale:
 
 SCALES = {
     "tiny": Scale((2, 3, 4), Counts(64, 32, 64), 1, 8),
-    "small": Scale((4, 8, 16), Counts(2_000, 500, 5_000), 12, 100),
+    "small": Scale((4, 8, 16), Counts(10_000, 2_000, 20_000), 8, 100),
     "paper": Scale((8, 16, 32), Counts(10_000, 2_000, 50_000), 100, 500),
 }
 
