@@ -64,7 +64,7 @@ def act(H: Subgroup) -> Callable[[int, Tensor], Tensor]:
 def kernel_of(layer: HomogeneousConv) -> Tensor:
     """The kernel on the group, (O, C, |G|)."""
     numbers = torch.as_tensor(layer.H_in.double_coset_of(layer.H_out))
-    counts = torch.bincount(layer.pairs[0]).double()
+    counts = torch.bincount(numbers).double() / layer.H_in.order  # |HgK| = |H| n_D, n_D of the points of G/H
     return (layer.weight.detach().double() * layer.H_in.index * counts**-0.5)[:, :, numbers]
 
 

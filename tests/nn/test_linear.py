@@ -40,3 +40,10 @@ def test_gradients() -> None:
 def test_wrong_channels() -> None:
     with pytest.raises(ValueError, match=r"shape \(1, 4, 2, 2\).*built for \(batch, 3, ...\): pass in_channels=4"):
         PointwiseLinear(3, 2)(torch.zeros(1, 4, 2, 2))
+
+
+def test_exports_for_batches_of_any_size() -> None:
+    layer, x = PointwiseLinear(3, 5), torch.randn(2, 3, 4, 6)
+    program = torch.export.export(layer, (x,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    more = torch.randn(5, 3, 4, 6)
+    torch.testing.assert_close(program.module()(more), layer(more))

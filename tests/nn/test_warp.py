@@ -199,3 +199,11 @@ def test_repr_tells_what_it_does() -> None:
 def test_wrong_arguments(call, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_exports_for_batches_of_any_size(interpolation) -> None:
+    layer, x = WarpImage(LogPolar(8, 6, 1.0, 5.0), ImageGrid(12, 12), interpolation), torch.randn(2, 1, 12, 12)
+    program = torch.export.export(layer, (x,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    more = torch.randn(5, 1, 12, 12)
+    torch.testing.assert_close(program.module()(more), layer(more))

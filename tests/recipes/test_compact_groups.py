@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from armillary.groups import cyclic, trivial_subgroup
-from armillary.models import SubsetNet
+from armillary.groups import cyclic, stabiliser, symmetric, trivial_subgroup
+from armillary.models import HomogeneousNet, SubsetNet
 from armillary.recipes.compact_groups import equivariant_maps, random_graphs, reproduce
 from armillary.testing import GroupAction, commutation_error
 
@@ -44,21 +44,36 @@ def test_triangles_are_counted() -> None:
         assert triangles == int(count)
 
 
-def test_a_subset_network_does_not_see_the_numbering() -> None:
-    net = SubsetNet(2, 3, 5, 2, widths=(4, 4))
-    H = net.net.H
-    assert sorted(map(tuple, net.subsets.tolist())) == list(combinations(range(5), 2))
+@pytest.mark.parametrize(("n", "k"), [(5, 2), (9, 3), (20, 2)])
+def test_a_subset_network_does_not_see_the_numbering(n: int, k: int) -> None:
+    net = SubsetNet(2, 3, n, k, widths=(4, 4))
+    assert net.subsets.tolist() == [list(c) for c in combinations(range(n), k)]
+    place = {tuple(subset): i for i, subset in enumerate(net.subsets.tolist())}
 
-    def renumber(g: int, x: torch.Tensor) -> torch.Tensor:
+    def renumber(permutation: list[int], x: torch.Tensor) -> torch.Tensor:
         """Node i becomes node g(i): the value of {i, j} goes to {g(i), g(j)}."""
-        permutation = H.group.permutations[g]
-        place = {tuple(pair): n for n, pair in enumerate(net.subsets.tolist())}
         moved = torch.empty_like(x)
-        for n, pair in enumerate(net.subsets.tolist()):
-            moved[..., place[tuple(sorted(int(permutation[i]) for i in pair))]] = x[..., n]
+        for i, subset in enumerate(net.subsets.tolist()):
+            moved[..., place[tuple(sorted(permutation[node] for node in subset))]] = x[..., i]
         return moved
 
-    symmetry = GroupAction((2, 10), range(H.group.order), renumber)
-    assert commutation_error(net, symmetry, count=20) < 1e-12
+    elements = [torch.randperm(n, generator=torch.Generator().manual_seed(seed)).tolist() for seed in range(4)]
+    symmetry = GroupAction((2, len(place)), elements, renumber)
+    assert commutation_error(net, symmetry, count=4) < 1e-12
+
+
+def test_the_network_of_subsets_is_that_of_the_listed_group() -> None:
+    """One state dict for both: points and orbitals have the same numbers."""
+    group = symmetric(5)
+    listed = HomogeneousNet(2, 3, group, stabiliser(group, [0, 1]), widths=(4, 4)).double()
+    net = SubsetNet(2, 3, 5, 2, widths=(4, 4)).double()
+    net.net.load_state_dict(listed.state_dict())
+    x = torch.randn(3, 2, 10, dtype=torch.float64)
+    torch.testing.assert_close(net(x), listed(x), rtol=0, atol=1e-12)
+
+
+def test_what_is_no_network_of_subsets() -> None:
     with pytest.raises(ValueError, match="from 1 to n"):
         SubsetNet(1, 1, 5, 6)
+    with pytest.raises(ValueError, match="widths"):
+        SubsetNet(1, 1, 5, 2, widths=())

@@ -1,5 +1,13 @@
 """Groups, their elements and representations."""
 
+from armillary.groups.actions import (
+    Action,
+    PermutationAction,
+    SubsetAction,
+    TupleAction,
+    coset_action,
+    symmetric_action,
+)
 from armillary.groups.clebsch_gordan import clebsch_gordan_complex, clebsch_gordan_real
 from armillary.groups.compact import O2, O3, SO2, SO3
 from armillary.groups.finite import FiniteGroup, FiniteIrrep
@@ -18,6 +26,7 @@ from armillary.groups.named import (
     tetrahedral,
     with_inversion,
 )
+from armillary.groups.orbitals import Orbitals
 from armillary.groups.orders import Orders
 from armillary.groups.representation import (
     Decomposition,
@@ -40,6 +49,7 @@ __all__ = [
     "O3",
     "SO2",
     "SO3",
+    "Action",
     "AxisRotations",
     "ClosedSubgroup",
     "Decomposition",
@@ -48,14 +58,19 @@ __all__ = [
     "Fourier",
     "Group",
     "Irrep",
+    "Orbitals",
     "Orders",
+    "PermutationAction",
     "Representation",
     "Subgroup",
+    "SubsetAction",
+    "TupleAction",
     "alternating",
     "centraliser",
     "clebsch_gordan",
     "clebsch_gordan_complex",
     "clebsch_gordan_real",
+    "coset_action",
     "cyclic",
     "dihedral",
     "direct_product",
@@ -76,6 +91,7 @@ __all__ = [
     "semidirect_product",
     "stabiliser",
     "symmetric",
+    "symmetric_action",
     "tensor_product",
     "tetrahedral",
     "trivial_subgroup",

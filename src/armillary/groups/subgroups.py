@@ -66,12 +66,12 @@ class Subgroup:
     @cached_property
     def left_coset_of(self) -> np.ndarray:
         """The number of the coset gH of each g, (|G|,); cosets are numbered by their first elements."""
-        return _numbered(self.group.table[:, self.elements].min(axis=1))
+        return numbered(self.group.table[:, self.elements].min(axis=1))
 
     @cached_property
     def right_coset_of(self) -> np.ndarray:
         """The number of the coset Hg of each g."""
-        return _numbered(self.group.table[self.elements].min(axis=0))
+        return numbered(self.group.table[self.elements].min(axis=0))
 
     @cached_property
     def representatives(self) -> np.ndarray:
@@ -105,7 +105,7 @@ class Subgroup:
         if other.group != self.group:
             raise ValueError(f"got subgroups of {self.group} and of {other.group}, wanted two of one group.")
         cosets = other.action[self.elements].min(axis=0)  # the first coset of its orbit under H
-        return _numbered(cosets[other.left_coset_of])
+        return numbered(cosets[other.left_coset_of])
 
     def double_coset_representatives(self, other: Subgroup) -> np.ndarray:
         """The first element of each double coset HgK, in order."""
@@ -117,7 +117,7 @@ def _first_of_each(numbers: np.ndarray) -> np.ndarray:
     return np.unique(numbers, return_index=True)[1]
 
 
-def _numbered(labels: np.ndarray) -> np.ndarray:
+def numbered(labels: np.ndarray) -> np.ndarray:
     """Labels replaced by 0, 1, … in the order in which they first occur."""
     _, first, number = np.unique(labels, return_index=True, return_inverse=True)
     rank = np.empty(len(first), dtype=np.int64)

@@ -3,7 +3,7 @@
 from armillary.models.config import ModelConfig, build_model
 from armillary.models.gcnn import AllCNNC, GroupCNN, GroupResidualBlock, GroupResNet, RotationPoolingCNN, equal_width
 from armillary.models.harmonic import HarmonicClassifier, PlainClassifier
-from armillary.models.homogeneous import HomogeneousNet, SubsetNet
+from armillary.models.homogeneous import HomogeneousNet, OrbitalNet, SubsetNet
 from armillary.models.plane import PlanarClassifier, PlanarUNet
 from armillary.models.sphere import DiscoClassifier, DiscoUNet
 from armillary.models.unet import LayerFactory, ResidualClassifier, ResidualUNet
@@ -21,6 +21,7 @@ __all__ = [
     "HomogeneousNet",
     "LayerFactory",
     "ModelConfig",
+    "OrbitalNet",
     "PlainClassifier",
     "PlanarClassifier",
     "PlanarPose",

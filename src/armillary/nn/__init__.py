@@ -15,6 +15,7 @@ from armillary.nn.losses import CrossEntropyLoss, DiceLoss, GradientLoss, L1Loss
 from armillary.nn.metrics import ClassificationMetrics, Metrics, RegressionMetrics, SegmentationMetrics
 from armillary.nn.nonlinearities import Pointwise
 from armillary.nn.norms import SphereBatchNorm, SphereGroupNorm, SphereInstanceNorm, SphereLayerNorm
+from armillary.nn.orbital import OrbitalConv
 from armillary.nn.pooling import OrientationMax, OrientationMean, Pool, SphereMax, SphereMean, Unpool
 from armillary.nn.soft_argmax import AxisL1Loss, SoftArgmax
 from armillary.nn.warp import WarpImage, sample_image
@@ -53,6 +54,7 @@ __all__ = [
     "MagnitudeReLU",
     "Magnitudes",
     "Metrics",
+    "OrbitalConv",
     "OrientationMax",
     "OrientationMean",
     "PiecewiseLinear",

@@ -13,19 +13,19 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from armillary.groups import ClosedSubgroup, FiniteGroup, Fourier, Group, Subgroup, trivial_subgroup
+from armillary.groups import ClosedSubgroup, FiniteGroup, Fourier, Group, Orbitals, Subgroup, trivial_subgroup
 from armillary.groups.fourier import invariants
+from armillary.nn.coset_maps import SMALL, ByMatrix, ByRelations, CosetMap, Way, check_channels, choose
 from armillary.ops.constants import ConstantModule
 
 Path = Literal["matrix", "relations", "fourier"]
-_MOST_RELATIONS = 2**24  # numbers in the constant of the path "relations"
-_SMALL = 3  # how much longer a multiplication takes in many small products than in a large one (measured)
 
 
-class HomogeneousConv(ConstantModule):
+class HomogeneousConv(CosetMap):
     """Convolution on a finite group: (B, in_channels, |G/H|) → (B, out_channels, |G/K|), H = ``H_in``, K = ``H_out``.
 
     ``y_o(x) = Σ_c Σ_D w_ocD n_D^{-1/2} Σ_{z: (x, z) ∈ D} f_c(z) + b_o``: the pairs of points fall into orbits of G, one
@@ -35,7 +35,8 @@ class HomogeneousConv(ConstantModule):
 
     The same weights act by one of three paths: ``matrix``, a matrix of (O·M) × (C·N) made of them; ``relations``, sums
     over the points in each relation, then a mixing of channels; ``fourier``, blocks of the irreps between two
-    transforms. ``path=None`` takes the one with the fewest multiplications, which ``repr`` shows.
+    transforms. ``path=None`` takes the one with the fewest multiplications, which ``repr`` shows. Where the group is
+    too large to be listed (S_n from n = 8 on), ``OrbitalConv`` needs its generators only.
 
     Raises: ValueError for subgroups of another group, or x of another shape.
     """
@@ -51,94 +52,74 @@ class HomogeneousConv(ConstantModule):
         bias: bool = True,
         path: Path | None = None,
     ) -> None:
-        super().__init__()
-        self.in_channels, self.out_channels, self.group = in_channels, out_channels, group
-        self.H_in, self.H_out = (trivial_subgroup(group) if H is None else H for H in (H_in, H_out))
-        for name, size in (("in_channels", in_channels), ("out_channels", out_channels)):
-            if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-                raise ValueError(f"got {name} = {size!r}, wanted an integer >= 1.")
-        for name, H in (("H_in", self.H_in), ("H_out", self.H_out)):
-            if H.group != group:
-                raise ValueError(f"got {name} in {H.group}, wanted a subgroup of {group}.")
-        if path not in (None, "matrix", "relations", "fourier"):
-            raise ValueError(f"got path = {path!r}, wanted 'matrix', 'relations', 'fourier' or None for the cheapest.")
-        numbers = self.H_in.double_coset_of(self.H_out)  # of v in y(u) = ∫ f(u v⁻¹) w(v) dv
-        back = group.inverses[self.H_in.representatives]
-        pairs = torch.as_tensor(numbers[group.table[back[None, :], self.H_out.representatives[:, None]]])
-        counts = torch.bincount(pairs[0]).double()  # the same for every x
-        self.n_double_cosets = len(counts)
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, self.n_double_cosets))
-        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
-        self.path: Path = self._cheapest() if path is None else path
-        self.register_constant("gains", counts**-0.5)
-        self.register_buffer("pairs", pairs, persistent=False)
-        self.transforms = nn.ModuleDict()
-        if self.path == "relations":
-            members = torch.nn.functional.one_hot(pairs, self.n_double_cosets).permute(2, 0, 1)
-            self.register_constant("relations", members * counts[:, None, None] ** -0.5)  # (D, M, N)
-        if self.path == "fourier":
-            self.register_constant("kernel_gains", self.H_in.index * counts**-0.5)
-            self.transforms["input"] = Fourier(group, right=self.H_in, real=True)
-            self.transforms["kernel"] = Fourier(group, self.H_in, self.H_out, real=True)
-            self.transforms["output"] = Fourier(group, right=self.H_out, real=True)
-        self.reset_parameters()
+        check_channels(in_channels, out_channels)
+        H, K = (trivial_subgroup(group) if given is None else given for given in (H_in, H_out))
+        for name, given in (("H_in", H), ("H_out", K)):
+            if given.group != group:
+                raise ValueError(f"got {name} in {given.group}, wanted a subgroup of {group}.")
+        orbitals = Orbitals.of_cosets(K, H)
+        sizes, D = (in_channels, out_channels, K.index, H.index), len(orbitals)
+        chosen, way = choose(
+            path,
+            {
+                "matrix": (ByMatrix.cost(*sizes), lambda: ByMatrix(orbitals)),
+                "relations": (ByRelations.cost(*sizes, D), lambda: ByRelations(orbitals)),
+                "fourier": (ByFourier.cost(in_channels, out_channels, H, K), lambda: ByFourier(H, K, orbitals)),
+            },
+        )
+        super().__init__(in_channels, out_channels, (H.index, K.index), D, way, bias)
+        self.group, self.H_in, self.H_out, self.path = group, H, K, chosen
+        self._orbitals = orbitals
 
-    def reset_parameters(self) -> None:
-        """Weights such that white noise of variance 1 keeps it; biases zero."""
-        nn.init.normal_(self.weight, std=(self.in_channels * self.n_double_cosets) ** -0.5)
-        if self.bias is not None:
-            nn.init.zeros_(self.bias)
+    @property
+    def n_double_cosets(self) -> int:
+        """The free numbers for each pair of channels."""
+        return self.n_orbitals
 
-    def _cheapest(self) -> Path:
-        """By multiplications for one sample; those that expand the weights to a matrix count as well."""
-        C, O, N, M, D = self.in_channels, self.out_channels, self.H_in.index, self.H_out.index, self.n_double_cosets
-        products = transforms = 0
-        for irrep in self.group.real_irreps():
-            a, b = (_multiplicity(irrep.character, self.group, H) for H in (self.H_in, self.H_out))
-            products += irrep.dim * a * b
-            transforms += irrep.dim * (a * N * C + b * M * O)
-        costs: dict[Path, int] = {"matrix": 2 * C * O * N * M, "fourier": _SMALL * (C * O * products + transforms)}
-        if D * M * N <= _MOST_RELATIONS:
-            costs["relations"] = C * D * M * (N + O)
-        return min(costs, key=lambda path: costs[path])
+    @property
+    def orbitals(self) -> Orbitals:
+        return self._orbitals
 
-    def matrix(self) -> Tensor:
-        """The map as a matrix, (out_channels, |G/K|, in_channels, |G/H|)."""
-        scaled = self.weight * self.constant("gains", self.weight)
-        return scaled[:, :, self.get_buffer("pairs")].transpose(1, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.ndim != 3 or tuple(x.shape[1:]) != (self.in_channels, self.H_in.index):
-            raise ValueError(
-                f"x has shape {tuple(x.shape)}, this HomogeneousConv wants (B, {self.in_channels}, {self.H_in.index}): "
-                f"functions on {self.group.name} / H with H of order {self.H_in.order}."
-            )
-        if self.path == "matrix":
-            y = torch.einsum("omcn,bcn->bom", self.matrix(), x)
-        elif self.path == "relations":
-            sums = x @ self.constant("relations", x).flatten(0, 1).mT  # (B, C, D·M)
-            y = self.weight.flatten(1) @ sums.reshape(len(x), -1, self.H_out.index)
-        else:
-            y = self._by_blocks(x)
-        return y if self.bias is None else y + self.bias[:, None]
-
-    def _by_blocks(self, x: Tensor) -> Tensor:
-        kernels = self.transforms["kernel"](self.weight * self.constant("kernel_gains", self.weight))
-        blocks = self.transforms["input"](x)
-        mixed = [torch.einsum("bcik,ockj->boij", f, w) for f, w in zip(blocks, kernels, strict=True)]
-        output = self.transforms["output"]
-        assert isinstance(output, Fourier)
-        return output.inverse(mixed)
+    @property
+    def domain(self) -> str:
+        return f"functions on {self.group.name} / H with H of order {self.H_in.order}"
 
     def extra_repr(self) -> str:
-        points = f"{self.group.name}: {self.H_in.index} → {self.H_out.index} points"
+        points = f"{self.group.name}: {self.points_in} → {self.points_out} points"
         counts = f"{self.in_channels} → {self.out_channels}, {points}, {self.n_double_cosets} double cosets"
         return f"{counts}, path={self.path}"
 
 
-def _multiplicity(character, group: FiniteGroup, H: Subgroup) -> int:  # type: ignore[no-untyped-def]
+class ByFourier(Way):
+    """Path "fourier": products of the blocks of each irrep, between two transforms."""
+
+    def __init__(self, H: Subgroup, K: Subgroup, orbitals: Orbitals) -> None:
+        super().__init__()
+        self.register_constant("kernel_gains", torch.as_tensor(H.index * orbitals.subdegrees**-0.5))
+        self.input = Fourier(H.group, right=H, real=True)
+        self.kernel = Fourier(H.group, H, K, real=True)
+        self.output = Fourier(H.group, right=K, real=True)
+
+    @staticmethod
+    def cost(C: int, O: int, H: Subgroup, K: Subgroup) -> float:
+        """Multiplications for one sample, in many small products."""
+        products = transforms = 0
+        for irrep in H.group.real_irreps():
+            a, b = (_multiplicity(irrep.character, subgroup) for subgroup in (H, K))
+            products += irrep.dim * a * b
+            transforms += irrep.dim * (a * H.index * C + b * K.index * O)
+        return SMALL * (C * O * products + transforms)
+
+    def forward(self, x: Tensor, weight: Tensor) -> Tensor:
+        kernels = self.kernel(weight * self.constant("kernel_gains", weight))
+        blocks = self.input(x)
+        mixed = [torch.einsum("bcik,ockj->boij", f, w) for f, w in zip(blocks, kernels, strict=True)]
+        return self.output.inverse(mixed)
+
+
+def _multiplicity(character: np.ndarray, H: Subgroup) -> int:
     """The dimension of what H leaves alone in an irrep."""
-    return round(float(character[group.class_of[H.elements]].mean().real))
+    return round(float(character[H.group.class_of[H.elements]].mean().real))
 
 
 class SpectralConv(ConstantModule):

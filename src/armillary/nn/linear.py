@@ -27,7 +27,7 @@ class PointwiseLinear(nn.Module):
                 f"x has shape {tuple(x.shape)}, PointwiseLinear was built for (batch, {self.in_channels}, ...): pass "
                 f"in_channels={x.shape[1] if x.ndim > 1 else '…'} or reshape x."
             )
-        weight = self.weight.expand(len(x), -1, -1)
+        weight = self.weight.expand(x.shape[0], -1, -1)
         return torch.baddbmm(self.bias[:, None], weight, x.flatten(2)).unflatten(2, x.shape[2:])
 
     def extra_repr(self) -> str:

@@ -80,7 +80,7 @@ class WarpImage(ConstantModule):
 
 
 def _sample(x: Tensor, normalised: Tensor, interpolation: Interpolation) -> Tensor:
-    points = normalised if normalised.ndim == 4 else normalised.expand(len(x), -1, -1, -1)
+    points = normalised if normalised.ndim == 4 else normalised.expand(x.shape[0], -1, -1, -1)
     if interpolation == "bilinear":
         return F.grid_sample(x, points, mode="bilinear", padding_mode="zeros", align_corners=False)
     return _cubic(x, points)  # the cubic kernel of grid_sample, a = -¾, is of first order only

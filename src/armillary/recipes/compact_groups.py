@@ -191,7 +191,7 @@ def _renumber(x: Tensor, action: Tensor, generator: torch.Generator) -> Tensor:
 
 def _learning(size: Scale, seeds: int, console: Console) -> list[Row]:
     net = SubsetNet(1, 1, NODES, 2)
-    action = torch.as_tensor(net.net.H.action)
+    action = torch.as_tensor(stabiliser(symmetric(NODES), [0, 1]).action)  # of each renumbering on the pairs of nodes
     kinds: dict[str, tuple[Callable[[], nn.Module], bool]] = {
         EQUIVARIANT: (lambda: SubsetNet(1, 1, NODES, 2), False),
         PLAIN: (lambda: _plain(_size(net)), False),
