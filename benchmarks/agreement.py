@@ -119,7 +119,7 @@ def compare(chosen: list[Case], dtype: torch.dtype, threads: int) -> list[dict[s
         job.append(describe_layer(layer, case.paired, "none", *names))
         layers.append((layer, x, grad))
     settings = {"dtype": str(dtype).removeprefix("torch."), "threads": threads, "layers": job}
-    _, answer = peer.run("peer_layers.py", settings, arrays)
+    _, answer = peer.TORCH_HARMONICS.run(settings, arrays)
 
     errors = []
     for i, (case, (layer, x, grad)) in enumerate(zip(chosen, layers, strict=True)):
@@ -139,7 +139,7 @@ def main() -> int:
     arguments = options.parser(__doc__.splitlines()[0], "larger grids too").parse_args()
     torch.set_num_threads(arguments.threads)
     try:
-        peer_versions = peer.versions(peer.python())
+        peer_versions = peer.TORCH_HARMONICS.versions(peer.TORCH_HARMONICS.python())
         chosen = cases(arguments.full)
         measured = {
             str(d).removeprefix("torch."): compare(chosen, d, arguments.threads) for d in (torch.float32, torch.float64)

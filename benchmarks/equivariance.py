@@ -118,7 +118,7 @@ def measure(case: Case, rotations: int, threads: int) -> list[dict[str, Any]]:
     for mode in NORM_MODES:
         arrays[mode] = their_weight(ours, hats(3), mode).numpy()
         job.append(describe_layer(ours, hats(3), mode, "x", mode))
-    _, answer = peer.run("peer_layers.py", {"dtype": "float64", "threads": threads, "layers": job}, arrays)
+    _, answer = peer.TORCH_HARMONICS.run({"dtype": "float64", "threads": threads, "layers": job}, arrays)
     outputs |= {f"torch-harmonics, {mode}": torch.from_numpy(answer[f"y{i}"]) for i, mode in enumerate(NORM_MODES)}
 
     y = torch.stack([value.unflatten(0, x.shape[:2]) for value in outputs.values()], dim=1)
@@ -250,7 +250,7 @@ def main() -> int:
     torch.set_num_threads(arguments.threads)
     rows = []
     try:
-        peer_versions = peer.versions(peer.python())
+        peer_versions = peer.TORCH_HARMONICS.versions(peer.TORCH_HARMONICS.python())
         for case in cases(arguments.full):
             start = time.perf_counter()
             rotations = 1 if max(case.sizes) >= 512 else arguments.rotations

@@ -9,7 +9,9 @@ import pytest
 
 from armillary.bench import peer, turns
 from armillary.bench.cases import DiscoCase, PlanarCase
+from armillary.bench.gcnn_cases import STOCK, UNFOLDED, GroupNetCase
 from armillary.bench.suites import SUITES
+from armillary.bench.turns import OURS
 from armillary.cli import run as armillary
 from armillary.cli.app import app
 
@@ -19,7 +21,8 @@ TINY = DiscoCase(8, 8, channels=2)
 @pytest.fixture(autouse=True)
 def somewhere_without_a_peer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv(peer.VARIABLE, raising=False)
+    for one in peer.PEERS:
+        monkeypatch.delenv(one.variable, raising=False)
 
 
 @pytest.fixture
@@ -51,6 +54,19 @@ def test_without_a_peer_ours_is_measured_and_the_way_to_one_is_told(capsys: pyte
     assert (written["complete"], written["rounds"], written["threads"], written["peer"]) == (True, 2, 1, None)
     assert len(written["cases"]) == 2
     assert len(written["cases"][0]["results"]["armillary"]["both"]["times_s"]) == 2
+
+
+def test_networks_alone_and_the_way_to_escnn(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = tuple(GroupNetCase(4, False, 8, 1, folded, (2, 2, 2)) for folded in (False, True))
+    monkeypatch.setitem(SUITES, "gcnn", dataclasses.replace(SUITES["gcnn"], quick=cases, builds=1))
+    assert armillary(["bench", "gcnn", "--rounds", "2", "--threads", "1", "--out", "here"]) == 0
+    said = capsys.readouterr()
+    assert "without escnn: armillary bench gcnn --make-peer DIR" in said.err.splitlines()[0]
+    written = json.loads(Path("here/gcnn.json").read_text())
+    assert [list(entry["results"]) for entry in written["cases"]] == [[OURS], [OURS, UNFOLDED, STOCK]]
+    assert written["summary"]["folded_difference"] <= 1e-5
 
 
 @pytest.mark.usefixtures("tiny")
@@ -103,6 +119,10 @@ def test_bad_input(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "pass --threads 1" in error_of(capsys, "bench", "layers", "--clock", "cpu", "--threads", "2")
     assert "leave the others out" in error_of(capsys, "bench", "layers", "--no-peer", "--peer", sys.executable)
     assert "no such file" in error_of(capsys, "bench", "layers", "--peer", tmp_path / "python")
+    assert "with escnn: no such file" in error_of(capsys, "bench", "gcnn", "--peer", tmp_path / "python")
+    told = error_of(capsys, "bench", "--make-peer", tmp_path / "made")
+    assert "got --make-peer for all suites, wanted one suite" in told
+    assert "set ARMILLARY_PEER_PYTHON and ARMILLARY_ESCNN_PYTHON" in told
     bare = tmp_path / "bare"
     bare.write_text(f"#!/bin/sh\nexec '{sys.executable}' -S \"$@\"\n")  # no site-packages
     bare.chmod(0o755)

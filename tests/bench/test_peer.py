@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from armillary.bench import peer
+from armillary.bench.peer import ESCNN, PEERS, TORCH_HARMONICS
 
 ECHO = """
 import sys
@@ -25,7 +26,7 @@ def test_documents_and_arrays_cross_unchanged(tmp_path, monkeypatch):
     monkeypatch.setattr(peer, "SCRIPTS", tmp_path)
     x = np.random.default_rng(1).standard_normal((3, 1, 5)).astype(np.float32)
     job = {"layers": [{"cutoff": 0.1, "name": "ϕ"}], "threads": 1}
-    answer, arrays = peer.run("echo.py", job, {"x": x}, Path(sys.executable))
+    answer, arrays = peer.run_worker("echo.py", job, {"x": x}, Path(sys.executable))
     assert answer == job
     assert sorted(arrays) == ["twice", "x"]
     assert arrays["x"].dtype == np.float32
@@ -38,9 +39,9 @@ def test_failing_worker_is_quoted(tmp_path, monkeypatch):
     (tmp_path / "silent.py").write_text("")
     monkeypatch.setattr(peer, "SCRIPTS", tmp_path)
     with pytest.raises(peer.WorkerError, match=r"fails\.py ended with code 1:\nno such kernel"):
-        peer.run("fails.py", {}, {}, Path(sys.executable))
+        peer.run_worker("fails.py", {}, {}, Path(sys.executable))
     with pytest.raises(peer.WorkerError, match=r"silent\.py ended with code 0"):
-        peer.run("silent.py", {}, {}, Path(sys.executable))
+        peer.run_worker("silent.py", {}, {}, Path(sys.executable))
 
 
 def test_nothing_is_unpickled(tmp_path):
@@ -53,40 +54,51 @@ def test_nothing_is_unpickled(tmp_path):
         peer.unpack(path)
 
 
-def test_wrong_interpreters_are_named(tmp_path, monkeypatch):
+@pytest.mark.parametrize("one", PEERS, ids=lambda one: one.name)
+def test_wrong_interpreters_are_named(tmp_path, monkeypatch, one):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv(peer.VARIABLE, str(tmp_path / "python"))
-    with pytest.raises(peer.PeerError, match=f"got {peer.VARIABLE} = .* no such file.*--make-peer"):
-        peer.find()
-    with pytest.raises(peer.PeerError, match=r"got --peer .*elsewhere.* no such file"):
-        peer.find(tmp_path / "elsewhere")
-    monkeypatch.setenv(peer.VARIABLE, sys.executable)
-    assert peer.find() == peer.python() == Path(sys.executable)
+    monkeypatch.setenv(one.variable, str(tmp_path / "python"))
+    with pytest.raises(peer.PeerError, match=f"got {one.variable} = .* no such file.*bench {one.suite} --make-peer"):
+        one.find()
+    with pytest.raises(peer.PeerError, match=rf"got --peer .*elsewhere.* with {one.name}: no such file"):
+        one.find(tmp_path / "elsewhere")
+    monkeypatch.setenv(one.variable, sys.executable)
+    assert one.find() == one.python() == Path(sys.executable)
     bare = tmp_path / "bare"
     bare.write_text(f"#!/bin/sh\nexec '{sys.executable}' -S \"$@\"\n")  # no site-packages
     bare.chmod(0o755)
-    with pytest.raises(peer.PeerError, match=r"wanted a Python with torch.*--make-peer"):
-        peer.versions(bare)
+    with pytest.raises(peer.PeerError, match=rf"wanted a Python with torch.*{one.name}==.*--make-peer"):
+        one.versions(bare)
     text = tmp_path / "text"
     text.write_text("no program")
     with pytest.raises(peer.PeerError, match=r"wanted a Python with torch.*--make-peer"):
-        peer.versions(text)
+        one.versions(text)
 
 
-def test_the_environment_of_the_directory_is_found(tmp_path, monkeypatch):
+@pytest.mark.parametrize("one", PEERS, ids=lambda one: one.name)
+def test_the_environment_of_the_directory_is_found(tmp_path, monkeypatch, one):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv(peer.VARIABLE, raising=False)
-    assert peer.find() is None
-    python = tmp_path / "build" / "peer" / "bin" / "python"
+    monkeypatch.delenv(one.variable, raising=False)
+    assert one.find() is None
+    python = tmp_path / one.folder / "bin" / "python"
     python.parent.mkdir(parents=True)
-    python.write_text("""#!/bin/sh\necho '{"python": "3", "torch": "2", "torch-harmonics": "0"}'\n""")
+    python.write_text("""#!/bin/sh\necho '{"python": "3", "torch": "2"}'\n""")
     python.chmod(0o755)
-    assert peer.find() == python
-    assert peer.make_environment(Path("build/peer")) == python  # it is complete: nothing is made
+    assert one.find() == python
+    assert one.make(one.folder) == python  # it is complete: nothing is made
+    assert [other.find() for other in PEERS if other is not one] == [None] * (len(PEERS) - 1)
     taken = tmp_path / "file"
     taken.write_text("")
     with pytest.raises(peer.PeerError, match="wanted a directory for a venv"):
-        peer.make_environment(taken / "inside")
+        one.make(taken / "inside")
+
+
+def test_each_worker_has_its_environment():
+    assert {one.builders for one in PEERS} == {"peer_layers", "escnn_layers"}
+    assert (peer.peer_of("peer_layers"), peer.peer_of("escnn_layers")) == (TORCH_HARMONICS, ESCNN)
+    assert peer.peer_of("our_layers") is peer.peer_of("torch_layers") is None
+    assert all((peer.SCRIPTS / f"{one.builders}.py").is_file() for one in PEERS)
+    assert len({one.variable for one in PEERS} | {str(one.folder) for one in PEERS}) == 2 * len(PEERS)
 
 
 def test_worker_environment_is_its_own(monkeypatch):

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from armillary.bench import peer
+from armillary.bench.peer import TORCH_HARMONICS
 from armillary.bench.peer_cases import (
     NORM_MODES,
     PairedBasis,
@@ -26,7 +26,8 @@ from armillary.nn import DiscoConv
 from armillary.spaces import Equiangular, GaussLegendre
 
 needs_peer = pytest.mark.skipif(
-    not os.environ.get(peer.VARIABLE), reason=f"${peer.VARIABLE} is unset: no environment with torch-harmonics"
+    not os.environ.get(TORCH_HARMONICS.variable),
+    reason=f"${TORCH_HARMONICS.variable} is unset: no environment with torch-harmonics",
 )
 
 

@@ -9,7 +9,10 @@ import pytest
 
 from armillary.bench import record, tables
 from armillary.bench.cases import COPY, COPY_NUMBERS, PRODUCT, PRODUCT_SIZE, DiscoCase
+from armillary.bench.gcnn_cases import ESCNN, ESCNN_FULL, STOCK, GroupNetCase
+from armillary.bench.gcnn_tables import gcnn_summary, gcnn_table
 from armillary.bench.operations import contraction_and_mixing, exponent, geometric_mean
+from armillary.bench.peer import peer_of
 from armillary.bench.suites import SUITES
 from armillary.bench.turns import OURS, THEIRS, summarise
 
@@ -24,14 +27,18 @@ def test_table_and_record(tmp_path):
     assert json.loads(path.read_text()) == {"ratio": 2.5}
 
 
+MADE = {"entries": 1000, "resident_before": 3e8, "resident_after": 4e8}
+
+
 def results_of(case, peer: bool = True) -> dict:
-    """Times that grow with the pixels of the case: ours 1, torch-harmonics 3, fused 4, others 0.5 µs a pixel."""
-    pixels = 2 * getattr(case, "disco", case).nlat ** 2
-    paces = {OURS: 1.0, THEIRS[0]: 3.0, THEIRS[1]: 4.0}
-    turns = {}
+    """Times by the pixels of the case: ours 1, torch-harmonics 3, fused 4, escnn 5, others 0.5 µs a pixel."""
+    pixels = 32**2 if isinstance(case, GroupNetCase) else 2 * getattr(case, "disco", case).nlat ** 2
+    paces = {OURS: 1.0, THEIRS[0]: 3.0, THEIRS[1]: 4.0, ESCNN: 5.0}
+    turns, built = {}, {}
     for name, job in case.jobs().items():
-        if not peer and name in THEIRS:
+        if not peer and peer_of(job.builders):
             continue
+        built[name] = [{"build": 0.1 * paces.get(name, 0.5), **MADE, "parameters": 7, "difference": 1e-7}] * 2
         seconds = 1e-6 * pixels * paces.get(name, 0.5)
         turn = {"peak": 1e8 + 40 * pixels, "baseline": 1e8}
         if "training" in job.passes:
@@ -39,9 +46,8 @@ def results_of(case, peer: bool = True) -> dict:
         if "inference" in job.passes:
             machine = {PRODUCT: 2 * PRODUCT_SIZE**3 / 1e11, COPY: 8 * COPY_NUMBERS / 1e9}
             turn["inference"] = machine.get(name, seconds / 2)
-        turns[name] = [turn] * 3
-    built = {"build": 0.1, "entries": 1000, "resident_before": 3e8, "resident_after": 4e8}
-    return summarise(turns, dict.fromkeys(turns, built))
+        turns[name] = [turn] * 3 if job.passes else []
+    return summarise(turns, built)
 
 
 @pytest.mark.parametrize("name", SUITES)
@@ -52,7 +58,8 @@ def test_every_suite_makes_its_files(name, peer):
     text = suite.table(entries)
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len(lines) >= len(entries) + 2
-    assert ("torch-harmonics" in text) == (peer and name != "conv2d")
+    theirs = {"conv2d": [], "gcnn": ["escnn"]}.get(name, ["torch-harmonics"]) if peer else []
+    assert [library for library in ("torch-harmonics", "escnn") if library in text] == theirs
     document = json.loads(json.dumps(suite.document(entries), allow_nan=False))
     assert [entry["case"]["name"] for entry in document["cases"]] == [tables.title(case) for case, _ in entries]
     assert suite.draw(entries).startswith(b"\x89PNG")
@@ -63,7 +70,8 @@ def test_every_suite_makes_its_files(name, peer):
 def test_quick_cases_are_among_the_full_ones_or_small(name):
     suite = SUITES[name]
     assert 0 < len(suite.quick) < len(suite.full)
-    assert all(getattr(case, "disco", case).nlat <= 256 for case in suite.quick)
+    assert all(getattr(getattr(case, "disco", case), "nlat", case) <= 256 for case in suite.quick if name != "gcnn")
+    assert all(case.depth == 14 for case in suite.quick if name == "gcnn")
     assert len({tables.title(case) for case in suite.full}) == len(suite.full)
 
 
@@ -75,6 +83,29 @@ def test_the_cases_that_were_promised():
     assert {(case.nlat, case.batch * case.channels, case.inverse) for case in SUITES["sht"].full} == {
         (nlat, fields, way) for nlat in (128, 256, 512) for fields in (1, 16, 64) for way in (False, True)
     }
+
+
+def test_networks_that_were_promised():
+    cases = SUITES["gcnn"].full
+    for folded in (False, True):
+        own = {(case.reflections, case.depth, case.batch) for case in cases if case.folded == folded}
+        assert own == {(mirrors, depth, batch) for mirrors in (False, True) for depth in (14, 44) for batch in (1, 16)}
+    assert {tuple(case.fields) for case in cases if case.reflections} == {(11, 23, 45)}
+    assert {tuple(case.fields) for case in cases if not case.reflections} == {(16, 32, 64)}
+
+
+def test_networks_are_summed_up():
+    entries = [(case, results_of(case)) for case in SUITES["gcnn"].full]
+    summary = gcnn_summary(entries)
+    for name, ratio in {(ESCNN, "construct"): 5, (ESCNN, "both"): 5, (ESCNN_FULL, "both"): 0.5}.items():
+        assert summary[", ".join(name)] == pytest.approx({"least": ratio, "geometric_mean": ratio})
+    assert summary[f"{STOCK}, inference"] == pytest.approx({"least": 0.5, "geometric_mean": 0.5})
+    assert summary["folded_difference"] == 1e-7
+    text = gcnn_table(entries)
+    first = next(line for line in text.splitlines() if line.startswith("| p4 ResNet14 | 1 | escnn |"))
+    assert first.split(" | ")[3:6] == ["7", "500.00 (0.20, 0.20–0.20)", "5.12 (0.20, 0.20–0.20)"]
+    assert "| p4m ResNet44 | 16 | armillary, folded |" in text
+    assert "escnn, both, over ours: geometric mean 5.00, least 5.00." in text
 
 
 def test_sizes_table_counts():

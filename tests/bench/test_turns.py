@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from armillary.bench import peer
+from armillary.bench import gcnn_cases, peer
 from armillary.bench.cases import COPY, PRODUCT, DiscoCase, PlanarCase, RooflineCase, ScalingCase, ShtCase, conv2d_jobs
+from armillary.bench.gcnn_cases import ESCNN_BARE, ESCNN_FULL, STOCK, UNFOLDED, GroupNetCase
 from armillary.bench.turns import OURS, THEIRS, Conditions, Job, Runner, measure, summarise
 from armillary.bench.workers import timer, torch_layers
 
@@ -75,12 +76,15 @@ def test_without_the_peer_the_others_are_measured():
     assert "ours_over_this" not in results[PRODUCT]["inference"]
 
 
-@pytest.mark.skipif(not os.environ.get(peer.VARIABLE), reason=f"${peer.VARIABLE} is unset: no torch-harmonics")
+@pytest.mark.skipif(
+    not os.environ.get(peer.TORCH_HARMONICS.variable),
+    reason=f"${peer.TORCH_HARMONICS.variable} is unset: no torch-harmonics",
+)
 @pytest.mark.parametrize(
     "case", [DiscoCase(12, 6, channels=2, n_azimuthal=4), ShtCase(8, 1, 2, inverse=True)], ids=["strided", "inverse"]
 )
 def test_the_peer_takes_its_turns(case):
-    results = measure(case.jobs(), dataclasses.replace(ALONE, interpreter=peer.find()))
+    results = measure(case.jobs(), dataclasses.replace(ALONE, interpreter=peer.TORCH_HARMONICS.find()))
     assert list(results) == list(case.jobs())
     for name in list(results)[1:]:
         own = results[name]
@@ -93,7 +97,7 @@ def test_ratios_are_paired():
     ours = [{"forward": s, "backward": s, "peak": 5, "baseline": 1} for s in (1, 1, 4, 4, 4)]
     slowed = enumerate((1, 1, 1, 4, 4))
     theirs = [{"forward": 3 * s, "backward": s, "peak": peak, "baseline": 2} for peak, s in slowed]
-    results = summarise({OURS: ours, "other": theirs}, {OURS: {"build": 0.1}, "other": {"build": 0.2}})
+    results = summarise({OURS: ours, "other": theirs}, {OURS: [{"build": 0.1}], "other": [{"build": 0.2}]})
     other = results["other"]
     assert other["forward"]["median_s"] == 3
     assert other["forward"]["ours_over_this"] == pytest.approx(1 / 3)
@@ -102,12 +106,66 @@ def test_ratios_are_paired():
     assert (other["build"], other["peak"], other["baseline"]) == (0.2, 4, 2)
 
 
+def test_constructions_are_paired_too():
+    """Everything was built three times; one was never run."""
+    turn = {"inference": 1.0, "peak": 5, "baseline": 1}
+    built = {name: [{"build": time} for time in times] for name, times in {OURS: (1, 2, 8), "bare": (2, 1, 2)}.items()}
+    results = summarise({OURS: [turn] * 2}, built)
+    assert results["bare"] == {
+        "build": 2,
+        "construct": {"median_s": 2, "times_s": [2, 1, 2], "ours_over_this": 2, "quartiles": [0.5, 4]},
+    }
+    assert results[OURS]["construct"]["median_s"] == 2
+    assert results[OURS]["construct"]["ours_over_this"] == 1
+
+
+TINY_NET = GroupNetCase(4, True, 8, 1, widths=(6, 6, 9))
+
+
+def test_networks_are_built_in_turns_and_the_last_ones_run():
+    results = measure(TINY_NET.jobs(), dataclasses.replace(ALONE, builds=2))
+    assert list(results) == [OURS]  # without escnn
+    ours = results[OURS]
+    assert len(ours["construct"]["times_s"]) == len(ours["both"]["times_s"]) == 2
+    assert ours["build"] == ours["construct"]["times_s"][-1]
+
+
+def test_a_folded_network_is_the_network_and_has_stock_channels():
+    results = measure(dataclasses.replace(TINY_NET, folded=True).jobs(), ALONE)
+    assert list(results) == [OURS, UNFOLDED, STOCK]
+    assert results[OURS]["difference"] <= 1e-5
+    assert results[STOCK]["inference"]["ours_over_this"] > 0
+    order, fields = 8, TINY_NET.fields
+    assert TINY_NET.fields == [2, 2, 3]
+    assert results[STOCK]["parameters"] - results[OURS]["parameters"] == (order - 1) * fields[-1] * 10  # linear maps
+
+
+@pytest.mark.skipif(
+    not os.environ.get(peer.ESCNN.variable), reason=f"${peer.ESCNN.variable} is unset: no environment with escnn"
+)
+@pytest.mark.parametrize("folded", [False, True])
+def test_escnn_takes_its_turns(folded):
+    case = dataclasses.replace(TINY_NET, folded=folded)
+    results = measure(case.jobs(), dataclasses.replace(ALONE, interpreter=peer.ESCNN.find()))
+    assert list(results) == list(case.jobs())
+    part = "inference" if folded else "both"
+    assert results[gcnn_cases.ESCNN][part]["ours_over_this"] > 0
+    if not folded:
+        counts = {name: result["parameters"] for name, result in results.items()}
+        assert counts[ESCNN_FULL] == counts[OURS] + 3 * case.fields[0]  # 17 numbers for the 16 pixels of the stem
+        assert counts[OURS] > counts[gcnn_cases.ESCNN] == counts[ESCNN_BARE]
+        assert "both" not in results[ESCNN_BARE]
+
+
 def test_which_implementations_a_case_has():
     plain = DiscoCase(8, 8, channels=2)
     assert list(plain.jobs()) == [OURS, *THEIRS]
     assert list(DiscoCase(8, 16, channels=2).jobs()) == [OURS, THEIRS[0]]
     assert list(PlanarCase(plain, 7).jobs()) == [OURS, "conv2d 7×7, circular", "conv2d 7×7, zeros"]
     assert list(ScalingCase(plain).jobs()) == [OURS, *THEIRS, "conv2d 3×3, circular"]
+    training, folded = GroupNetCase(4, False, 8, 2), GroupNetCase(4, False, 8, 2, folded=True)
+    assert list(training.jobs()) == [OURS, gcnn_cases.ESCNN, ESCNN_FULL, ESCNN_BARE]
+    assert list(folded.jobs()) == [OURS, UNFOLDED, STOCK, gcnn_cases.ESCNN]
     assert [job.x_shape for job in ShtCase(8, 4, 16).jobs().values()] == [(4, 16, 8, 16)] * 2
 
 
@@ -121,18 +179,18 @@ def test_circular_convolution_goes_on_across_the_seam():
     assert not torch.allclose(zeros(x)[..., 0], ring(x)[..., 0])
 
 
-@pytest.mark.parametrize("name", ["timer.py", "peer_layers.py"])
+@pytest.mark.parametrize("name", ["timer.py", "peer_layers.py", "escnn_layers.py"])
 def test_workers_of_the_peer_import_nothing_of_armillary(name):
     tree = ast.parse((peer.SCRIPTS / name).read_text(encoding="utf-8"))
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module or "." for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     rooms = {module.partition(".")[0] for module in imported}
     assert "torch" in rooms
-    assert rooms <= set(sys.stdlib_module_names) | {"torch", "numpy", "torch_harmonics"}
+    assert rooms <= set(sys.stdlib_module_names) | {"torch", "numpy", "torch_harmonics", "escnn"}
 
 
 def test_no_worker_hides_a_module():
     """The folder of the workers is first on their path."""
     names = {path.stem for path in Path(peer.SCRIPTS).glob("*.py")} - {"__init__"}
-    assert names == {"timer", "our_layers", "peer_layers", "torch_layers"}
+    assert names == {"timer", "our_layers", "peer_layers", "escnn_layers", "torch_layers"}
     assert not names & set(sys.stdlib_module_names)

@@ -1,10 +1,11 @@
-"""What is measured: layers, transforms and planar convolutions, each with the jobs of its implementations."""
+"""What is measured on the sphere: layers, transforms and planar convolutions, each with the jobs of all."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
+from armillary.bench.gcnn_cases import GroupNetCase
 from armillary.bench.peer_cases import WIDENING, PairedBasis, describe_layer, hats
 from armillary.bench.turns import OURS, THEIRS, Job
 from armillary.nn import DiscoConv, DiscoConvTranspose
@@ -177,4 +178,4 @@ class ShtCase:
         }
 
 
-Case = DiscoCase | RooflineCase | PlanarCase | ScalingCase | ShtCase
+Case = DiscoCase | RooflineCase | PlanarCase | ScalingCase | ShtCase | GroupNetCase

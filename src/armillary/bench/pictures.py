@@ -6,10 +6,24 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from armillary.bench.gcnn_cases import ESCNN, ESCNN_BARE, ESCNN_FULL, STOCK, UNFOLDED
 from armillary.bench.tables import Entry, by_implementation, scaling_fits, title
 from armillary.bench.turns import OURS, THEIRS
 
-_STYLES = {OURS: ("o", "black"), THEIRS[0]: ("s", "C0"), THEIRS[1]: ("^", "C1")}
+_STYLES = {
+    OURS: ("o", "black"),
+    THEIRS[0]: ("s", "C0"),
+    THEIRS[1]: ("^", "C1"),
+    ESCNN: ("s", "C0"),
+    ESCNN_FULL: ("^", "C1"),
+    ESCNN_BARE: ("v", "C4"),
+    UNFOLDED: ("o", "C7"),
+    STOCK: ("D", "C2"),
+}
+
+
+_TICKS = (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 100, 200, 500)
+_FINE_TICKS = (0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3, 1.4, 1.6, 1.8)
 
 
 def _style(name: str) -> tuple[str, str]:
@@ -29,8 +43,37 @@ def draw_ratios(entries: Sequence[Entry], part: str, what: str) -> bytes:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 1.6 + 0.32 * len(entries)), layout="constrained")
-    panel = figure.subplots()
+    _ratio_panel(figure.subplots(), entries, part, what, set())
+    figure.legend(loc="outside upper center", ncols=4, fontsize=8)
+    return _bytes(figure)
+
+
+def draw_networks(entries: Sequence[Entry]) -> bytes:
+    """The panel of ``draw_ratios`` for building, forward and backward, and folded networks, where there are."""
+    from matplotlib.figure import Figure
+
+    kinds = (
+        ("construct", "to construct", False),
+        ("both", "forward and backward", False),
+        ("inference", "without gradient, folded", True),
+    )
+    panels = [
+        (part, what, own)
+        for part, what, folded in kinds
+        if (own := [e for e in entries if e[0].folded == folded and any(part in result for result in e[1].values())])
+    ]
+    rows = [len(own) + 1.5 for _, _, own in panels]
+    figure = Figure(figsize=(9, 0.8 + 0.55 * sum(rows)), layout="constrained")
+    axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=rows)[:, 0]
     seen: set[str] = set()
+    for panel, (part, what, own) in zip(axes, panels, strict=True):
+        _ratio_panel(panel, own, part, what, seen)
+    figure.legend(loc="outside upper center", ncols=3, fontsize=8)
+    return _bytes(figure)
+
+
+def _ratio_panel(panel: Any, entries: Sequence[Entry], part: str, what: str, seen: set[str]) -> None:
+    """What is in ``seen`` already has its place in the legend, and what gets one is added."""
     for row, (_, results) in enumerate(entries):
         others = [n for n, result in results.items() if n != OURS and "ours_over_this" in result.get(part, {})]
         for i, name in enumerate(others):
@@ -43,18 +86,18 @@ def draw_ratios(entries: Sequence[Entry], part: str, what: str) -> bytes:
             bars = [[max(middle - low, 0)], [max(high - middle, 0)]]
             height = row + 0.24 * (i - (len(others) - 1) / 2)  # side by side, so that none hides another
             panel.errorbar(middle, height, xerr=bars, fmt=marker, color=colour, label=label, markersize=5, capsize=2)
-    panel.axvline(1, color="black", linewidth=1.5, label=OURS)
+    panel.axvline(1, color="black", linewidth=1.5, label=None if OURS in seen else OURS)
+    seen.add(OURS)
     panel.set_yticks(range(len(entries)), [title(case) for case, _ in entries], fontsize=8)
     panel.set_ylim(len(entries) - 0.5, -0.5)
     panel.set_xscale("log")
     low, high = panel.get_xlim()
-    ticks = [t for t in (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50) if low <= t <= high]
+    ticks = [t for t in _TICKS if low <= t <= high]
+    ticks = ticks if len(ticks) > 2 else [t for t in _FINE_TICKS if low <= t <= high]
     panel.set_xticks(ticks, [f"{t:g}" for t in ticks])
     panel.set_xticks([], minor=True)
     panel.set_xlabel(f"time over armillary's, {what}\n(right of the line armillary is faster)")
     panel.grid(alpha=0.3)
-    figure.legend(loc="outside upper center", ncols=4, fontsize=8)
-    return _bytes(figure)
 
 
 def _kind(name: str) -> str:

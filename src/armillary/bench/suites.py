@@ -8,14 +8,21 @@ from typing import Any
 
 from armillary.bench import tables, turns
 from armillary.bench.cases import Case, DiscoCase, PlanarCase, RooflineCase, ScalingCase, ShtCase
-from armillary.bench.pictures import draw_ratios, draw_scaling
+from armillary.bench.gcnn_cases import GroupNetCase
+from armillary.bench.gcnn_tables import gcnn_summary, gcnn_table
+from armillary.bench.peer import ESCNN, TORCH_HARMONICS, Peer
+from armillary.bench.pictures import draw_networks, draw_ratios, draw_scaling
 from armillary.bench.tables import Entry, title
 from armillary.bench.turns import Conditions
 
 
 @dataclass(frozen=True)
 class Suite:
-    """A named list of cases, the ``quick`` ones among them, and what is made of their measurements."""
+    """A named list of cases, the ``quick`` ones among them, and what is made of their measurements.
+
+    ``peer`` is the library that they are compared with. A run has ``rounds`` of turns and builds everything ``builds``
+    times.
+    """
 
     name: str
     about: str
@@ -24,6 +31,8 @@ class Suite:
     table: Callable[[Sequence[Entry]], str]
     draw: Callable[[Sequence[Entry]], bytes]
     rounds: int = 9
+    builds: int = 1
+    peer: Peer = TORCH_HARMONICS
     derived: Callable[[Sequence[Entry]], dict[str, Any]] = lambda entries: {}
 
     def cases(self, full: bool) -> tuple[Case, ...]:
@@ -81,6 +90,17 @@ def _transforms(sizes: Sequence[int]) -> tuple[ShtCase, ...]:
     return tuple(ShtCase(nlat, *field, inverse=way) for nlat in sizes for field in fields for way in (False, True))
 
 
+def _networks(groups: Sequence[bool], depths: Sequence[int], batches: Sequence[int]) -> tuple[GroupNetCase, ...]:
+    """p4, and p4m where a group is True; training, then folded."""
+    return tuple(
+        GroupNetCase(4, reflections, depth, batch, folded)
+        for folded in (False, True)
+        for reflections in groups
+        for depth in depths
+        for batch in batches
+    )
+
+
 SUITES = {
     suite.name: suite
     for suite in (
@@ -127,6 +147,17 @@ SUITES = {
             _transforms((128,)),
             tables.sht_table,
             lambda entries: draw_ratios(entries, "inference", "without gradient"),
+        ),
+        Suite(
+            "gcnn",
+            "residual networks over p4 and p4m beside escnn, and folded beside stock modules",
+            _networks((False, True), (14, 44), (1, 16)),
+            _networks((True,), (14,), (1, 16)),
+            gcnn_table,
+            draw_networks,
+            builds=3,
+            peer=ESCNN,
+            derived=lambda entries: {"summary": gcnn_summary(entries)},
         ),
     )
 }

@@ -17,6 +17,7 @@ from armillary.bench.cases import (
     ScalingCase,
     ShtCase,
 )
+from armillary.bench.gcnn_cases import GroupNetCase
 from armillary.bench.operations import bytes_moved, contraction_and_mixing, exponent, geometric_mean
 from armillary.bench.record import table
 from armillary.bench.turns import OURS, THEIRS
@@ -260,4 +261,6 @@ def title(case: Any) -> str:
         case ShtCase():
             way = "inverse" if case.inverse else "forward"
             return f"{way}, {case.nlat} rings, {case.batch}×{case.channels} fields"
+        case GroupNetCase():
+            return f"{case.name}, batch {case.batch}" + (", folded" if case.folded else "")
     raise TypeError(f"got {case!r}, wanted a case")

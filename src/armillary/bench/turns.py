@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from armillary.bench import peer
 
 OURS = "armillary"
 THEIRS = ("torch-harmonics", "torch-harmonics, fused")
+PARTS = ("inference", "forward", "backward")
 PAUSE = 0.05  # seconds between turns, so that the threads of the one before are asleep
 
 
@@ -25,7 +26,9 @@ PAUSE = 0.05  # seconds between turns, so that the threads of the one before are
 class Job:
     """What a worker does: ``build`` by the ``builders``, then passes on a random field of ``x_shape``.
 
-    ``builders`` is the module in ``workers``; ``peer_layers`` runs in the peer's environment, the others in ours.
+    ``builders`` is the module in ``workers``; that of a peer runs in its environment, the others in ours. ``training``
+    is forward and backward, ``inference`` forward without gradient, in evaluation mode where it stands alone. Without
+    passes it is only built.
     """
 
     builders: str
@@ -37,23 +40,27 @@ class Job:
 
 @dataclass(frozen=True)
 class Conditions:
-    """How a run is made: ``rounds`` of turns, ``threads`` of each worker, the clock, and the peer if there is one."""
+    """How a run is made: ``rounds`` of turns, ``threads`` of each worker, the clock, the peer's Python if there is one.
+
+    Everything is built ``builds`` times, each in a new process.
+    """
 
     rounds: int
     threads: int
     clock: str = "wall"
     interpreter: Path | None = None
+    builds: int = 1
 
     def can_run(self, job: Job) -> bool:
         """Whether the environment of the job is at hand."""
-        return job.builders != "peer_layers" or self.interpreter is not None
+        return peer.peer_of(job.builders) is None or self.interpreter is not None
 
 
 class Runner:
     """A process that holds one layer and makes its passes on demand. Raises: WorkerError where it has ended."""
 
     def __init__(self, job: Job, conditions: Conditions) -> None:
-        theirs = job.builders == "peer_layers"
+        theirs = peer.peer_of(job.builders) is not None
         interpreter = conditions.interpreter if theirs else Path(sys.executable)
         threads = str(conditions.threads)
         environment = peer.environment() if theirs else dict(os.environ)
@@ -112,17 +119,24 @@ def measure(
 ) -> dict[str, dict[str, Any]]:
     """The results of the jobs that can run, in turns; ``tick`` is told the share of the work done since it was last.
 
-    In each round every worker makes its passes once, in an order that changes from round to round.
+    In each round every worker makes its passes once, in an order that changes from round to round. With more than one
+    build the jobs are built in turns, too, and the last ones make the passes.
     """
     runners: dict[str, Runner] = {}
     chosen = {name: job for name, job in jobs.items() if conditions.can_run(job)}
-    step = 1 / (conditions.rounds + 1)  # building counts as a round
+    built: dict[str, list[dict[str, float]]] = {name: [] for name in chosen}
+    step = 1 / (conditions.rounds + conditions.builds)  # building counts as a round
     try:
-        for name, job in chosen.items():
-            runners[name] = Runner(job, conditions)
-            tick(step / len(chosen))
-        turns: dict[str, list[dict[str, float]]] = {name: [] for name in runners}
-        names = list(runners)
+        for build in range(conditions.builds):
+            for name, job in chosen.items():
+                last = build == conditions.builds - 1
+                runners[name] = Runner(job if last else replace(job, passes=()), conditions)
+                built[name].append(runners[name].built)
+                if not last:
+                    runners.pop(name).close()
+                tick(step / len(chosen))
+        names = [name for name in runners if chosen[name].passes]
+        turns: dict[str, list[dict[str, float]]] = {name: [] for name in names}
         for turn in range(conditions.rounds):
             for name in names[turn % len(names) :] + names[: turn % len(names)]:
                 time.sleep(PAUSE)
@@ -135,32 +149,37 @@ def measure(
     finally:
         for runner in runners.values():
             runner.close()
-    return summarise(turns, {name: runner.built for name, runner in runners.items()})
+    return summarise(turns, built)
 
 
 def summarise(
-    turns: Mapping[str, list[dict[str, float]]], built: Mapping[str, dict[str, float]]
+    turns: Mapping[str, list[dict[str, float]]], built: Mapping[str, list[dict[str, float]]]
 ) -> dict[str, dict[str, Any]]:
     """Medians of the times; medians and quartiles over rounds of ours over each; memory.
 
-    Result: ``{name: {**built, "peak", "baseline", part: {"median_s", "times_s", "ours_over_this", "quartiles"}}}`` with
-    the parts forward, backward, both (their sum) and inference, as far as they were measured.
+    Result: ``{name: {**the last of built, "peak", "baseline", part: {"median_s", "times_s", "ours_over_this",
+    "quartiles"}}}`` with the parts forward, backward, both (their sum) and inference, as far as they were measured, and
+    construct if it was built more than once.
     """
-    with_sums = {
-        name: [turn | {"both": turn["forward"] + turn["backward"]} if "backward" in turn else turn for turn in own]
-        for name, own in turns.items()
-    }
+    times: dict[str, dict[str, list[float]]] = {}
+    for name, builds in built.items():
+        own = turns.get(name, [])
+        measured = [part for part in PARTS if own and part in own[0]]
+        parts: dict[str, list[float]] = {part: [turn[part] for turn in own] for part in measured}
+        if "backward" in parts:
+            parts["both"] = [sum(pair) for pair in zip(parts["forward"], parts["backward"], strict=True)]
+        if len(builds) > 1:
+            parts["construct"] = [build["build"] for build in builds]
+        times[name] = parts
     results: dict[str, dict[str, Any]] = {}
-    for name, own in with_sums.items():
-        result: dict[str, Any] = dict(built[name])
-        result |= {"peak": max(turn["peak"] for turn in own), "baseline": own[0]["baseline"]}
-        for part in ("inference", "forward", "backward", "both"):
-            if part not in own[0]:
-                continue
-            times = [turn[part] for turn in own]
-            result[part] = {"median_s": statistics.median(times), "times_s": times}
-            if part in with_sums.get(OURS, [{}])[0]:
-                ratios = [ours[part] / time for ours, time in zip(with_sums[OURS], times, strict=True)]
+    for name, parts in times.items():
+        result: dict[str, Any] = dict(built[name][-1])
+        if own := turns.get(name, []):
+            result |= {"peak": max(turn["peak"] for turn in own), "baseline": own[0]["baseline"]}
+        for part, taken in parts.items():
+            result[part] = {"median_s": statistics.median(taken), "times_s": taken}
+            if ours := times.get(OURS, {}).get(part):
+                ratios = [a / b for a, b in zip(ours, taken, strict=True)]
                 low, middle, high = statistics.quantiles(ratios, n=4)
                 result[part] |= {"ours_over_this": middle, "quartiles": [low, high]}
         results[name] = result

@@ -37,13 +37,14 @@ def bench(
     no_peer: Annotated[bool, Parameter(negative=())] = False,
     out: Path | None = None,
 ) -> int:
-    """Measure time and memory beside torch-harmonics and conv2d; write SUITE.json, SUITE.md and SUITE.png.
+    """Measure time and memory beside torch-harmonics, escnn and conv2d; write SUITE.json, SUITE.md and SUITE.png.
 
     Examples::
 
         armillary bench layers --make-peer build/peer
         armillary bench sizes --full --rounds 5 --out results/bench
         armillary bench conv2d
+        armillary bench gcnn --make-peer build/escnn
         armillary bench gate benchmarks/gate.json
 
     The implementations wait in processes of their own, built and warmed up, and take turns. Given are medians of the
@@ -53,7 +54,7 @@ def bench(
     Parameters
     ----------
     suite
-        layers, sizes, conv2d, scaling or sht (default: all of them).
+        layers, sizes, conv2d, scaling, sht or gcnn (default: all of them).
     full
         All sizes, not only the quick ones.
     rounds
@@ -63,11 +64,12 @@ def bench(
     clock
         wall, or cpu: time of the processor, with --threads 1, on a busy machine.
     peer
-        Python of an environment with torch-harmonics (default: $ARMILLARY_PEER_PYTHON, or build/peer if it is there).
+        Python of an environment with the suite's peer: torch-harmonics (default: $ARMILLARY_PEER_PYTHON, or build/peer
+        if it is there), for gcnn escnn (default: $ARMILLARY_ESCNN_PYTHON, or build/escnn).
     make_peer
         Make that environment in this directory, if it is not there yet.
     no_peer
-        Measure armillary and conv2d alone.
+        Measure armillary and stock modules alone.
     out
         Directory for the results (default: results/bench/SUITE).
     """
@@ -79,20 +81,31 @@ def bench(
         raise ValueError(f"got --clock cpu with {threads} threads, whose waiting it would add up: pass --threads 1.")
     if sum((peer is not None, make_peer is not None, no_peer)) > 1:
         raise ValueError("got more than one of --peer, --make-peer and --no-peer, wanted one: leave the others out.")
+    if (peer or make_peer) and len(_peers(chosen)) > 1:
+        raise ValueError(
+            f"got --{'peer' if peer else 'make-peer'} for all suites, wanted one suite: their peers have "
+            f"environments of their own. Name the suite, or set {' and '.join(p.variable for p in peers.PEERS)}."
+        )
     folders = {s.name: out or Path("results") / "bench" / s.name for s in chosen}
     for folder in folders.values():
         _check_writable(folder)
-    interpreter = None if no_peer else peers.make_environment(make_peer) if make_peer else peers.find(peer)
-    versions = peers.versions(interpreter) if interpreter else None
-    if interpreter is None and not no_peer:
-        print(f"without torch-harmonics: {peers.HINT}; --peer PYTHON takes one that is there.", file=sys.stderr)
+    pythons = {p: None if no_peer else p.make(make_peer) if make_peer else p.find(peer) for p in _peers(chosen)}
+    versions = {p: p.versions(python) if python else None for p, python in pythons.items()}
+    for library, python in pythons.items():
+        if python is None and not no_peer:
+            print(f"without {library.name}: {library.hint}; --peer PYTHON takes one that is there.", file=sys.stderr)
     for one in chosen:
-        conditions = Conditions(rounds or one.rounds, threads, clock, interpreter)
-        about = {**record.surroundings(versions, threads), "suite": one.name, "full": full}
+        conditions = Conditions(rounds or one.rounds, threads, clock, pythons[one.peer], one.builds)
+        about = {**record.surroundings(versions[one.peer], threads), "suite": one.name, "full": full}
         about |= {"rounds": conditions.rounds, "clock": clock}
         if not _Run(one, one.cases(full), conditions, about, folders[one.name]).finish():
             return 130
     return 0
+
+
+def _peers(suites: list[Suite]) -> list[peers.Peer]:
+    """The peers of some suites, each once."""
+    return list(dict.fromkeys(suite.peer for suite in suites))
 
 
 def _suites(name: str | None) -> list[Suite]:

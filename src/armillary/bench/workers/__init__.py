@@ -1,1 +1,1 @@
-"""Scripts that ``armillary bench`` runs by path; what runs in the peer's environment imports nothing of armillary."""
+"""Scripts that ``armillary bench`` runs by path; what runs in a peer's environment imports nothing of armillary."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import nn
 
+from armillary.groups import cyclic, dihedral
 from armillary.harmonics import SHT, InverseSHT
-from armillary.nn import DiscoConv, DiscoConvTranspose, PiecewiseLinear
+from armillary.models import GroupResNet
+from armillary.nn import DiscoConv, DiscoConvTranspose, PiecewiseLinear, fold
 from armillary.spaces import GaussLegendre, grid_from_dict
 
 
@@ -31,4 +34,28 @@ def build_sht(layer: dict[str, Any]) -> nn.Module:
     return kind(GaussLegendre(layer["nlat"]), lmax=layer["nlat"] - 1)
 
 
-BUILDERS = {"disco": build_disco, "sht": build_sht}
+def build_resnet(net: dict[str, Any]) -> GroupResNet:
+    """A residual network over a point group."""
+    group = (dihedral if net["reflections"] else cyclic)(net["turns"])
+    return GroupResNet(group, net["widths"], net["depth"], net["in_channels"], net["classes"])
+
+
+def build_folded(net: dict[str, Any]) -> nn.Module:
+    """That network as stock modules; ``facts`` tells how far its output is from the network's, relative to it.
+
+    Running statistics are first taken from a random batch, so that normalisation does something.
+    """
+    network = build_resnet(net)
+    x = torch.randn(2, net["in_channels"], 32, 32)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+    with torch.no_grad():
+        network(x)
+        network.eval()
+        folded, wanted = fold(network, x), network(x)
+        vars(folded)["facts"] = {"difference": float((folded(x) - wanted).abs().max() / wanted.abs().max())}
+    return folded
+
+
+BUILDERS = {"disco": build_disco, "sht": build_sht, "group resnet": build_resnet, "folded": build_folded}

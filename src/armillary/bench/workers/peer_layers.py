@@ -1,4 +1,4 @@
-"""Worker for the peer's environment: build layers of torch-harmonics, run them, answer with their outputs.
+"""Worker for the environment of torch-harmonics: build layers of torch-harmonics, run them, answer with their outputs.
 
     python peer_layers.py QUESTION.npz ANSWER.npz
 

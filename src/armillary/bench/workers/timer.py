@@ -1,11 +1,13 @@
-"""Worker for either environment: build one layer, then make its passes each time it is told to.
+"""Worker for any of the environments: build one layer, then make its passes each time it is told to.
 
-    python timer.py our_layers | torch_layers | peer_layers
+    python timer.py our_layers | torch_layers | peer_layers | escnn_layers
 
 Reads JSON lines on standard input. The first is the job: ``build`` (the arguments of a builder of the module named
 on the command line), ``x_shape``, ``complex``, ``passes`` (``training``: forward and backward, timed apart;
-``inference``: forward without gradient), ``threads`` and ``clock``. The answer holds ``build`` (seconds), ``entries``
-(of the stencil, if there is one) and the resident memory of the process before and after building. Each further line,
+``inference``: forward without gradient, in evaluation mode where nothing is trained), ``threads`` and ``clock``. The
+answer holds ``build`` (seconds), ``entries`` (of the stencil, if there is one), ``parameters`` (the numbers trained),
+what the module tells in an attribute ``facts``, and the resident memory of the process before and after building. Each
+further line,
 whatever it says, asks for one turn, which lasts a tenth of a second or one pass; its answer is ``{"forward",
 "backward", "inference"}`` in seconds, as far as asked for, ``peak``, the most memory that the process held during this
 turn, and ``baseline``, what it held once warm with no field at hand.
@@ -121,7 +123,10 @@ def main() -> None:
     start = time.perf_counter()
     module = builders[job["build"]["kind"]](job["build"]).float()
     built = {"build": time.perf_counter() - start, "resident_before": before, "resident_after": resident()}
+    built["parameters"] = sum(p.numel() for p in module.parameters())
+    built |= getattr(module, "facts", {})
     stencil = getattr(module, "stencil", None)
+    module.train("training" in job["passes"])
     for _ in range(WARM_UP):  # caches, allocator, thread pools
         one_turn(module, make_field(job), None, job)
     module.zero_grad()
