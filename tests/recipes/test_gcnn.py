@@ -32,7 +32,7 @@ def test_the_networks_have_equal_sizes():
 
     digits = [weights(c.build()) for c in digit_networks()]
     assert max(digits) < 1.16 * min(digits)
-    photographs = [weights(c.build()) for c in photograph_networks(96)]
+    photographs = [weights(c.build()) for c in photograph_networks(96, 0.5)]
     assert max(photographs) < 1.01 * min(photographs)
     assert digit_networks()[0].group == cyclic(1)
 
