@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from armillary.groups import O2, O3, SO2, SO3, Group, octahedral
+from armillary.groups import O2, O3, SO2, SO3, Group, clebsch_gordan, octahedral
 
 GROUPS: list[tuple[Group, int]] = [(SO2(), 5), (O2(), 5), (SO3(), 4), (O3(), 3), (octahedral(), 0)]
 
@@ -67,6 +67,69 @@ def test_vectors_are_odd_of_degree_one() -> None:
     assert vector.name == "1o"
     order = torch.tensor([1, 2, 0])  # the real harmonics of degree 1 are (y, z, x)
     torch.testing.assert_close(vector(g), g[:, order][:, :, order], rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize(("group", "band"), GROUPS[:4], ids=["SO2", "O2", "SO3", "O3"])
+@pytest.mark.parametrize("real", [False, True])
+def test_matrices_are_exact_for_elements_in_float32(group: Group, band: int, real: bool) -> None:
+    """float64 or complex128, and no less exact than the elements themselves; one element or many."""
+    exact = group.sample(7, torch.Generator().manual_seed(0))
+    plane = isinstance(group, SO2 | O2)
+    g = exact.float()
+    for irrep in group.real_irreps(band) if real else group.irreps(band):
+        rho = irrep(g)
+        assert rho.dtype == (torch.float64 if irrep.is_real else torch.complex128)
+        torch.testing.assert_close(rho, irrep(g.double() if plane else exact), rtol=0, atol=1e-12 if plane else 1e-5)
+        torch.testing.assert_close(irrep(g[3]), rho[3], rtol=0, atol=1e-12)
+
+
+def test_sampling_any_number() -> None:
+    for group in (SO2(), O2(), SO3(), O3(), octahedral()):
+        assert len(group.sample(0)) == 0
+        assert len(group.sample(1)) == 1
+
+
+def test_integers_are_integrated() -> None:
+    group = octahedral()
+    _, weights = group.quadrature()
+    ones = torch.ones(2, 24, dtype=torch.int64)
+    torch.testing.assert_close(group.integrate(ones, weights), torch.ones(2, dtype=torch.float64))
+    torch.testing.assert_close(group.integrate(ones.bool(), weights), torch.ones(2, dtype=torch.float64))
+    assert group.integrate(ones.float(), weights).dtype == torch.float32
+
+
+def test_batches_with_a_matrix_that_is_no_rotation() -> None:
+    R = SO3().sample(3)
+    R[1] *= 1.001
+    for irrep in (SO3().irreps(1)[1], SO3().real_irreps(1)[1], O3().irreps(1)[2]):
+        with pytest.raises(ValueError, match="not a rotation"):
+            irrep(R)
+
+
+@pytest.mark.parametrize("real", [False, True])
+@pytest.mark.parametrize("group", [SO2(), O2(), SO3(), O3()], ids=["SO2", "O2", "SO3", "O3"])
+def test_products_of_irreps(group: Group, real: bool) -> None:
+    """Q⁻¹ (ρ(g) ⊗ σ(g)) Q = ⊕ ρ_i(g) with Q unitary."""
+    g = group.sample(4, torch.Generator().manual_seed(1))
+    irreps = group.real_irreps(2) if real else group.irreps(2)
+    for first in irreps:
+        for second in irreps:
+            found = clebsch_gordan(first, second)
+            Q, product = found.basis, torch.einsum("gij,gkl->gikjl", first(g), second(g))
+            product = product.reshape(4, first.dim * second.dim, -1)
+            blocks = torch.stack([torch.block_diag(*(irrep(x) for irrep in found.irreps)) for x in g])
+            torch.testing.assert_close(Q.mH @ Q, torch.eye(len(Q), dtype=Q.dtype), rtol=0, atol=1e-13)
+            torch.testing.assert_close(Q.mH @ product @ Q, blocks, rtol=0, atol=1e-12)
+
+
+def test_products_that_do_not_fit() -> None:
+    for first, second in (
+        (SO3().irreps(1)[1], SO3().real_irreps(1)[1]),
+        (SO3().irreps(1)[1], O3().irreps(1)[1]),
+        (SO3().irreps(1)[1], octahedral().irreps()[1]),
+    ):
+        with pytest.raises(ValueError, match="of one group"):
+            clebsch_gordan(first, second)
 
 
 @pytest.mark.parametrize("band", [None, -1, 1.5, True])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
@@ -15,8 +16,10 @@ from armillary.groups import (
     Subgroup,
     alternating,
     centraliser,
+    centre,
     cyclic,
     dihedral,
+    direct_product,
     octahedral,
     semidirect_product,
     stabiliser,
@@ -109,6 +112,8 @@ def test_semidirect_product_of_a_dihedral_group() -> None:
         ([[1, 0], [0, 1]], "identity first"),
         ([[0, 1, 2], [1, 2, 0]], r"\(n, n\) integers"),
         ([[0.0]], r"\(n, n\) integers"),
+        ([[0, 65537], [1, 65536]], r"outside 0\.\.1"),
+        ([[0, 1], [1, -2]], r"outside 0\.\.1"),
         ([[0, 1, 2, 3, 4], [1, 0, 3, 4, 2], [2, 4, 0, 1, 3], [3, 2, 4, 0, 1], [4, 3, 1, 2, 0]], "associative"),
     ],
 )
@@ -126,12 +131,25 @@ def test_bad_generators() -> None:
         FiniteGroup.from_matrices([[[math.cos(1), -math.sin(1)], [math.sin(1), math.cos(1)]]])
     with pytest.raises(ValueError, match="wanted \\(d, d\\)"):
         FiniteGroup.from_matrices([np.ones((2, 3))])
+    with pytest.raises(ValueError, match="infinite group"):
+        FiniteGroup.from_matrices([np.diag([2.0, 0.5])])
+    for entry in (math.nan, math.inf, 0.0):
+        with pytest.raises(ValueError, match="finite entries and determinant"):
+            FiniteGroup.from_matrices([[[entry, 0], [0, 1]]])
     with pytest.raises(ValueError, match="automorphisms"):
         semidirect_product(cyclic(4), cyclic(2), [[0, 1, 2, 3], [0, 2, 1, 3]])
+    with pytest.raises(ValueError, match="identity moves"):
+        semidirect_product(cyclic(4), cyclic(2), np.zeros((2, 4), int))
     with pytest.raises(ValueError, match="at most 7"):
         symmetric(8)
     with pytest.raises(ValueError, match="inversion -1 already"):
         with_inversion(with_inversion(octahedral()))
+    with pytest.raises(ValueError, match=r"matrices of space, \(n, 3, 3\)"):
+        with_inversion(cyclic(3))
+    for n in (True, 2.0, 0, "2"):
+        with pytest.raises(ValueError, match="wanted an integer >= 1"):
+            cyclic(n)  # type: ignore[arg-type]
+    assert cyclic(np.int64(3)) == cyclic(3)
 
 
 def test_cosets_partition_and_are_permuted() -> None:
@@ -171,15 +189,103 @@ def test_subgroups() -> None:
     assert Subgroup.of_elements(G, H.elements) == H
     assert not H.is_normal
     with pytest.raises(ValueError, match="not normal"):
-        H.quotient()
+        H.quotient_group()
     even = Subgroup.of_elements(symmetric(4), np.flatnonzero(np.isin(symmetric(4).element_orders, (1, 3)) | _pairs()))
     assert even.as_group == alternating(4)
-    assert even.quotient() == cyclic(2)
+    assert even.quotient_group() == cyclic(2)
     assert centraliser(G, 0).order == 24
     with pytest.raises(ValueError, match="generate"):
         Subgroup.of_elements(G, [0, 1])
     with pytest.raises(ValueError, match=r"0\.\.23"):
         Subgroup(G, [24])
+    with pytest.raises(ValueError, match="wanted integers"):
+        Subgroup(G, [1.9])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="wanted integers"):
+        stabiliser(symmetric(3), [0.7])  # type: ignore[list-item]
+
+
+def test_centre_normaliser_conjugate_intersection(groups: Groups) -> None:
+    """Against their definitions, element by element."""
+    for name in ("S_4", "D_4", "Q_8", "C_7 ⋊ C_3", "C_1"):
+        G = groups[name]()
+        table, inverse = G.table, G.inverses
+        commuting = [z for z in range(G.order) if all(table[z, g] == table[g, z] for g in range(G.order))]
+        assert centre(G).elements.tolist() == commuting
+        subgroups = [Subgroup(G, [g]) for g in range(0, G.order, 3)] + [whole_group(G)]
+        for H in subgroups:
+            inside = set(H.elements.tolist())
+            kept = []
+            for x in range(G.order):
+                moved = {int(table[table[x, h], inverse[x]]) for h in inside}
+                assert set(H.conjugate(x).elements.tolist()) == moved
+                kept += [x] if moved == inside else []
+            assert H.normaliser().elements.tolist() == kept
+            assert (len(kept) == G.order) == H.is_normal
+            for K in subgroups:
+                assert set(H.intersection(K).elements.tolist()) == inside & set(K.elements.tolist())
+    with pytest.raises(ValueError, match="of one group"):
+        trivial_subgroup(cyclic(3)).intersection(trivial_subgroup(cyclic(4)))
+
+
+def test_subgroups_act_on_functions_of_cosets() -> None:
+    """(g f)(x) = f(g⁻¹ x) on any axis."""
+    H = stabiliser(symmetric(4), [0, 1])
+    f = torch.randn(2, 6, 3)
+    for g in (5, 17):
+        moved = H.act(g, f, dim=1)
+        for x in range(6):
+            assert torch.equal(moved[:, H.action[g, x]], f[:, x])
+    with pytest.raises(ValueError, match="6 points"):
+        H.act(1, f)
+    with pytest.raises(ValueError, match=r"at most 23"):
+        H.act(24, f, dim=1)
+
+
+def test_elements_are_checked() -> None:
+    group = octahedral()
+    for bad in (torch.tensor(-1), torch.tensor([3, 24]), torch.tensor(1.0)):
+        for use in (lambda g: group.product(g, g), group.inverse, group.irreps()[2]):
+            with pytest.raises(ValueError, match=r"integers in 0\.\.23"):
+                use(bad)
+    with pytest.raises(ValueError, match="at most 23"):
+        group.power(-1, 2)
+
+
+@pytest.mark.parametrize("n", [7, 32, 45])
+def test_rounded_generators_close(n: int) -> None:
+    """Turns rounded to float32 give the same group, though their products lie near the edges of any cells."""
+    turn = dihedral(n).matrices[[1, n]].astype(np.float32)
+    assert FiniteGroup.from_matrices(turn).order == 2 * n
+
+
+def test_products_carry_matrices_and_permutations() -> None:
+    both = direct_product(symmetric(3), cyclic(4))
+    assert both.matrices is None
+    assert both.permutations is None
+    both = direct_product(dihedral(3), cyclic(4))
+    assert both.matrices.shape == (24, 4, 4)
+    np.testing.assert_allclose(both.matrices[both.table[7, 9]], both.matrices[7] @ both.matrices[9], atol=1e-14)
+    both = direct_product(symmetric(3), alternating(4))
+    assert both.permutations[3 * 12 + 5].tolist() == [
+        *symmetric(3).permutations[3],
+        *(3 + alternating(4).permutations[5]),
+    ]
+
+
+def test_memory_is_a_few_tables() -> None:
+    """Of the smallest integers; products work on the table itself. 20160 elements take 2 GB in all."""
+    group, permutations = cyclic(3000), symmetric(6).permutations
+    g = group.sample(100)
+    tracemalloc.start()
+    try:
+        made = FiniteGroup.from_permutations(permutations[list(symmetric(6).generators)])
+        assert tracemalloc.get_traced_memory()[1] < 7 * made.table.nbytes
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        assert torch.equal(group.product(g, g), 2 * g % 3000)
+        assert tracemalloc.get_traced_memory()[1] - before < group.table.nbytes / 100
+    finally:
+        tracemalloc.stop()
 
 
 def _pairs() -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,8 +11,10 @@ from armillary.groups.representation import (
     Representation,
     clebsch_gordan,
     direct_sum,
+    dual,
     induced,
     irrep_representation,
+    permutation_representation,
     quotient,
     regular,
     restricted,
@@ -96,6 +99,25 @@ def test_what_does_not_fit() -> None:
         tensor_product(regular(cyclic(3)), regular(cyclic(4)))
     with pytest.raises(ValueError, match="one or more"):
         direct_sum([])
+    with pytest.raises(ValueError, match=r"wanted \(3, m\) integers"):
+        permutation_representation(cyclic(3), np.zeros((2, 2), int))
+    for action in ([[0, 1], [1, 0], [0, 1]], [[1, 0]] * 3, [[0, 1], [2, 0], [1, 2]]):
+        with pytest.raises(ValueError, match="no action"):
+            permutation_representation(cyclic(3), np.array(action))
     broken = Representation(cyclic(3), 2, lambda g: torch.ones(len(g), 2, 2, dtype=torch.float64), "ones")
     with pytest.raises(ArithmeticError, match="with unitary matrices"):
         broken.decompose()
+    with pytest.raises(ArithmeticError, match="would contain"):
+        Representation(cyclic(3), 2, lambda g: torch.full((len(g), 2, 2), 0.3).double(), "thirds").multiplicities()
+
+
+def test_duals() -> None:
+    """The contragredient of an irrep of complex type is its conjugate, and trivial parts of ρ ⊗ ρ* count once."""
+    group = tetrahedral()
+    for irrep in group.irreps():
+        R = irrep_representation(irrep)
+        check_homomorphism(dual(R))
+        check_blocks(dual(R))
+        g = group.elements
+        torch.testing.assert_close(dual(R)(g), R(group.inverse(g)).mT, rtol=0, atol=1e-13)
+        assert tensor_product(R, dual(R)).multiplicities()[0] == 1

@@ -26,7 +26,7 @@ def test_the_action_is_that_of_the_matrices_on_points(group, shape) -> None:
     f = smooth(ImageGrid(*shape).points)
     for g in range(group.order):
         turned = act_on_image(group, g, f)
-        points = ImageGrid(*turned.shape).points @ torch.as_tensor(group.matrices[g])  # g⁻¹ p = gᵀ p
+        points = ImageGrid(*turned.shape).points @ torch.tensor(group.matrices[g])  # g⁻¹ p = gᵀ p
         torch.testing.assert_close(turned, smooth(points), rtol=0, atol=1e-12)
 
 

@@ -8,11 +8,14 @@ from armillary.groups.actions import (
     coset_action,
     symmetric_action,
 )
-from armillary.groups.clebsch_gordan import clebsch_gordan_complex, clebsch_gordan_real
+from armillary.groups.characters import character_table
+from armillary.groups.clebsch_gordan import PHASE_VERSION, clebsch_gordan_complex, clebsch_gordan_real
+from armillary.groups.closed import AxisMirrors, AxisRotations, ClosedSubgroup, FiniteSubgroup, PlaneRotations
 from armillary.groups.compact import O2, O3, SO2, SO3
 from armillary.groups.finite import FiniteGroup, FiniteIrrep
-from armillary.groups.fourier import AxisRotations, ClosedSubgroup, Fourier
-from armillary.groups.interface import Group, Irrep
+from armillary.groups.fourier import Fourier
+from armillary.groups.interface import Decomposition, Group, Irrep
+from armillary.groups.irreps import BASIS_VERSION
 from armillary.groups.named import (
     alternating,
     cyclic,
@@ -29,10 +32,10 @@ from armillary.groups.named import (
 from armillary.groups.orbitals import Orbitals
 from armillary.groups.orders import Orders
 from armillary.groups.representation import (
-    Decomposition,
     Representation,
     clebsch_gordan,
     direct_sum,
+    dual,
     induced,
     irrep_representation,
     permutation_representation,
@@ -41,32 +44,48 @@ from armillary.groups.representation import (
     restricted,
     tensor_product,
 )
-from armillary.groups.so3 import euler_zyz, from_euler_zyz, random_rotation, rotation_about, wigner_D, wigner_D_real
-from armillary.groups.subgroups import Subgroup, centraliser, stabiliser, trivial_subgroup, whole_group
+from armillary.groups.so3 import (
+    euler_angles,
+    euler_zyz,
+    from_euler_zyz,
+    random_rotation,
+    random_rotations,
+    rotation_about,
+    wigner_D,
+    wigner_D_real,
+)
+from armillary.groups.subgroups import Subgroup, centraliser, centre, stabiliser, trivial_subgroup, whole_group
 
 __all__ = [
+    "BASIS_VERSION",
     "O2",
     "O3",
+    "PHASE_VERSION",
     "SO2",
     "SO3",
     "Action",
+    "AxisMirrors",
     "AxisRotations",
     "ClosedSubgroup",
     "Decomposition",
     "FiniteGroup",
     "FiniteIrrep",
+    "FiniteSubgroup",
     "Fourier",
     "Group",
     "Irrep",
     "Orbitals",
     "Orders",
     "PermutationAction",
+    "PlaneRotations",
     "Representation",
     "Subgroup",
     "SubsetAction",
     "TupleAction",
     "alternating",
     "centraliser",
+    "centre",
+    "character_table",
     "clebsch_gordan",
     "clebsch_gordan_complex",
     "clebsch_gordan_real",
@@ -75,6 +94,8 @@ __all__ = [
     "dihedral",
     "direct_product",
     "direct_sum",
+    "dual",
+    "euler_angles",
     "euler_zyz",
     "from_euler_zyz",
     "icosahedral",
@@ -85,6 +106,7 @@ __all__ = [
     "quaternion",
     "quotient",
     "random_rotation",
+    "random_rotations",
     "regular",
     "restricted",
     "rotation_about",

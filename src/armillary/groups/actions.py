@@ -17,6 +17,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from armillary.groups.subgroups import Subgroup, numbered
+from armillary.ops.integers import checked_integer
 
 _MOST_POINTS = 2**24
 
@@ -93,8 +94,7 @@ def symmetric_action(n: int) -> PermutationAction:
 
     Raises: ValueError for n < 1.
     """
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise ValueError(f"got n = {n!r}, wanted an integer >= 1.")
+    n = checked_integer("n", n, 1)
     swap = np.arange(n)
     swap[:2] = swap[:2][::-1]
     return PermutationAction(np.stack([swap, np.roll(np.arange(n), -1)]))

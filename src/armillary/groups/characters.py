@@ -8,24 +8,51 @@ the eigenvalues of ρ(g) are roots of unity whose multiplicities ``m_j = 1/o Σ_
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from armillary.groups.cayley import CayleyTable
+from armillary.groups.cayley import CayleyTable, frozen
+
+Kind = Literal["real", "complex", "quaternionic"]
+_KINDS: dict[int, Kind] = {1: "real", 0: "complex", -1: "quaternionic"}
+_SAME = 1e-9  # values of a character that are closer are equal
+
+
+@dataclass(frozen=True)
+class Characters:
+    """``values`` χ_i(class j) (classes, classes) complex128; ``kinds`` by Frobenius and Schur; ``conjugates``: which
+    character is χ_i*."""
+
+    values: np.ndarray
+    kinds: tuple[Kind, ...]
+    conjugates: tuple[int, ...]
+
+    def dim(self, index: int) -> int:
+        """The dimension of an irrep."""
+        return round(float(self.values[index, 0].real))
+
+
+def characters(group: CayleyTable) -> Characters:
+    """All about the characters of a group, computed once for each group object."""
+    return group.keep("characters", lambda: _characters(group))
 
 
 def character_table(group: CayleyTable) -> np.ndarray:
-    """χ_i(class j), (classes, classes) complex128: the trivial character first, then by dimension, then by values.
+    """χ_i(class j), (classes, classes) complex128, read-only: the trivial character first, then by dimension, then by
+    values, the largest first: class by class, real part before imaginary part.
 
     Columns are the classes of ``group.class_of``. Raises: ArithmeticError where rounding spoils the eigenvectors.
     """
-    chi = _abelian(group) if group.is_abelian else _exact(group, _burnside(group))
-    keys = [np.round(chi.real, 6).T[::-1] * -1, np.round(chi.imag, 6).T[::-1] * -1]
-    interleaved = [part[k] for k in range(len(chi)) for part in (keys[1], keys[0])]
-    order = np.lexsort([*interleaved, np.round(chi[:, 0].real)])
-    trivial = int(np.flatnonzero(np.abs(chi - 1).max(axis=1) < 1e-6)[0])
-    order = np.concatenate([[trivial], order[order != trivial]])
-    return chi[order]
+    return characters(group).values
+
+
+def _characters(group: CayleyTable) -> Characters:
+    values, conjugates = _abelian(group) if group.is_abelian else _sorted(_exact(group, _burnside(group)))
+    squares = np.bincount(group.class_of[group.table.diagonal()], minlength=group.n_classes)
+    indicators = np.round((values @ squares.astype(complex)).real / group.order).astype(int)
+    return Characters(frozen(values), tuple(_KINDS[int(i)] for i in indicators), conjugates)
 
 
 def eigenvalue_multiplicities(group: CayleyTable, chi: np.ndarray, g: int) -> np.ndarray:
@@ -67,6 +94,28 @@ def _exact(group: CayleyTable, chi: np.ndarray) -> np.ndarray:
     return exact
 
 
+def _ranks(columns: np.ndarray) -> np.ndarray:
+    """The place of each number among the different ones of its column, from 0; equal up to rounding is equal."""
+    order = np.argsort(columns, axis=0, kind="stable")
+    steps = np.diff(np.take_along_axis(columns, order, axis=0), axis=0, prepend=columns.min(axis=0)[None])
+    ranks = np.empty(columns.shape, dtype=np.int32)
+    np.put_along_axis(ranks, order, np.cumsum(steps > _SAME, axis=0, dtype=np.int32), axis=0)
+    return ranks
+
+
+def _sorted(chi: np.ndarray) -> tuple[np.ndarray, tuple[int, ...]]:
+    """The characters in their order, and the number of the conjugate of each."""
+    real, imag = _ranks(-chi.real), _ranks(-chi.imag)
+    keys = [part[:, j] for j in reversed(range(len(chi))) for part in (imag, real)]
+    trivial = (np.abs(chi - 1) < _SAME).all(axis=1)
+    order = np.lexsort([*keys, np.round(chi[:, 0].real), ~trivial])
+    real, imag = real[order], imag[order]
+    place = {(a.tobytes(), b.tobytes()): i for i, (a, b) in enumerate(zip(real, imag, strict=True))}
+    opposite = imag.max(axis=0) - imag  # the values in a column are closed under conjugation
+    conjugates = tuple(place[a.tobytes(), b.tobytes()] for a, b in zip(real, opposite, strict=True))
+    return chi[order], conjugates
+
+
 def roots_of_unity(order: int) -> np.ndarray:
     """e^{2πij/o}, j = 0..o-1, with exact zeros and ones."""
     values = np.exp(2j * np.pi * np.arange(order) / order)
@@ -78,10 +127,13 @@ def roots_of_unity(order: int) -> np.ndarray:
     return values
 
 
-def _abelian(group: CayleyTable) -> np.ndarray:
-    """Characters of an abelian group: those of a subgroup, each extended in every way to one more generator."""
+def _abelian(group: CayleyTable) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Characters of an abelian group, those of a subgroup each extended in every way to one more generator; in their
+    order, which the generators decide, and the number of the conjugate of each. All in integers but for the last step.
+    """
     exponent = math.lcm(*group.element_orders.tolist())
-    inside, phases = np.array([0]), np.zeros((1, 1), np.int64)  # phases in units of 2π/exponent
+    integer = np.int32 if group.order**2 < 2**31 else np.int64
+    inside, phases = np.array([0]), np.zeros((1, 1), integer)  # phases in units of 2π/exponent
     for x in group.generators:
         powers, position = [0], {int(g): i for i, g in enumerate(inside)}
         while True:
@@ -91,10 +143,18 @@ def _abelian(group: CayleyTable) -> np.ndarray:
             powers.append(power)
         length = len(powers)
         last = phases[:, position[power]]  # χ(x^length) = χ(x)^length
-        roots = (last[:, None] // length + exponent // length * np.arange(length)).reshape(-1)
+        steps = np.arange(length, dtype=integer)
+        roots = (last[:, None] // length + exponent // length * steps).reshape(-1)
         inside = group.table[inside[:, None], powers].reshape(-1)
-        before = np.repeat(phases, length, axis=0)
-        phases = (before[:, :, None] + roots[:, None, None] * np.arange(length)).reshape(len(roots), -1) % exponent
-    chi = np.empty((group.order, group.order), complex)
-    chi[:, group.class_of[inside]] = roots_of_unity(exponent)[phases]
-    return chi
+        extended = np.repeat(phases, length, axis=0)[:, :, None] + roots[:, None, None] * steps
+        extended %= exponent
+        phases = extended.reshape(len(roots), -1)
+    by_element = np.empty(phases.shape, dtype=np.int16 if exponent <= 2**15 else np.int32)
+    by_element[:, inside] = phases
+    chosen = by_element[:, list(group.generators)].astype(np.int64)
+    folded = np.minimum(2 * chosen, 2 * (exponent - chosen) + 1)  # 1, then e^{±2πi/o} with + before -, and so on
+    order = np.lexsort(folded.T[::-1]) if group.order > 1 else np.array([0])
+    chosen = chosen[order]
+    place = {row.tobytes(): i for i, row in enumerate(chosen)}
+    conjugates = tuple(place[row.tobytes()] for row in -chosen % exponent)
+    return roots_of_unity(exponent)[by_element[order]], conjugates

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -27,13 +27,21 @@ class Irrep(ABC):
 
     @property
     @abstractmethod
-    def endomorphisms(self) -> int:
-        """The real dimension of what commutes with it: for a real irrep 1 (real type), 2 (complex) or 4 (quaternionic),
-        for a complex one 2."""
+    def endomorphism_dim(self) -> int:
+        """The real dimension of the algebra of matrices that commute with it: for a real irrep 1 (real type), 2
+        (complex) or 4 (quaternionic); for a complex irrep that is not real 2."""
 
     @abstractmethod
     def __call__(self, g: Tensor) -> Tensor:
-        """(..., dim, dim) float64 or complex128 for elements g, as the group has them."""
+        """(..., dim, dim) float64 or complex128 for elements g, as the group has them, on the device of g."""
+
+
+@dataclass(frozen=True)
+class Decomposition:
+    """``Q⁻¹ R(g) Q = ρ_1(g) ⊕ ρ_2(g) ⊕ …`` with ``irreps`` ρ_i and ``basis`` Q (dim, dim), orthogonal or unitary."""
+
+    irreps: tuple[Irrep, ...]
+    basis: Tensor
 
 
 class Group(ABC):
@@ -60,12 +68,12 @@ class Group(ABC):
         """``count`` elements drawn from the Haar measure."""
 
     @abstractmethod
-    def irreps(self, band: int | None = None) -> Sequence[Irrep]:
+    def irreps(self, band: int | None = None) -> tuple[Irrep, ...]:
         """The complex irreps up to the frequency ``band``, the trivial one first; all of a finite group, one of each
         class of isomorphism."""
 
     @abstractmethod
-    def real_irreps(self, band: int | None = None) -> Sequence[Irrep]:
+    def real_irreps(self, band: int | None = None) -> tuple[Irrep, ...]:
         """The same over the real numbers."""
 
     @abstractmethod
@@ -73,9 +81,14 @@ class Group(ABC):
         """Elements and weights, sum 1, exact for products of two matrix elements of irreps up to ``band``."""
 
     def integrate(self, values: Tensor, weights: Tensor) -> Tensor:
-        """``∫ f(g) dg`` from the values (..., N) at the elements of ``quadrature`` and its weights (N,)."""
+        """``∫ f(g) dg`` from the values (..., N) at the elements of ``quadrature`` and its weights (N,).
+
+        In the type of the values; in that of the weights where the values are integers.
+        """
         if values.shape[-1:] != weights.shape:
             raise ValueError(
                 f"values have shape {tuple(values.shape)}, the quadrature has {len(weights)} elements: give f at each."
             )
+        if not (values.is_floating_point() or values.is_complex()):
+            values = values.to(weights.dtype)
         return values @ weights.to(values)

@@ -3,49 +3,28 @@
 Let q be a projector of rank one in the irrep χ, made of elements of a subgroup K: one irrep ψ of K that χ contains
 once. ``φ(x) = tr(ρ(x) q) = <v, ρ(x) v>`` follows from characters alone; the vectors ρ(x) v span the irrep and φ gives
 their inner products, so that Gram–Schmidt gives ρ (Dixon 1993 for linear ψ; here recursively, with an eigenvector of an
-element of the group algebra where no such K is known). Every choice is the first one in a fixed order, made by rounded
-numbers: the basis is the same on every machine.
+element of the group algebra where no such K is known). Every choice is the first one in a fixed order, and none hangs
+on rounding: the basis follows from the Cayley table alone and is the same on every machine.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Literal
+from functools import cached_property
 
 import numpy as np
 
 from armillary.groups.cayley import CayleyTable
-from armillary.groups.characters import character_table
+from armillary.groups.characters import characters
+from armillary.groups.gram_schmidt import first_longest
 
-BASIS_VERSION = 1
+BASIS_VERSION = 2
 """Counts the changes of the bases of irreps; what is stored in such a basis belongs to one version."""
-
-Kind = Literal["real", "complex", "quaternionic"]
-
-
-@lru_cache(maxsize=256)
-def characters(group: CayleyTable) -> tuple[np.ndarray, list[Kind]]:
-    """The character table, and the type of each irrep by Frobenius and Schur."""
-    table = character_table(group)
-    squares = group.class_of[group.table[np.arange(group.order), np.arange(group.order)]]
-    indicators = np.round(table[:, squares].mean(axis=1).real).astype(int)
-    names: dict[int, Kind] = {1: "real", 0: "complex", -1: "quaternionic"}
-    return table, [names[int(i)] for i in indicators]
 
 
 def irrep_matrices(group: CayleyTable, index: int) -> np.ndarray:
     """ρ(g) of every element, (n, dim, dim) float64 for an irrep of real type, else complex128."""
-    phi = _state(group, index)
-    dim = round(float(characters(group)[0][index, 0].real))
-    coordinates = np.zeros((group.order, dim), phi.dtype)  # of ρ(x) v in the basis so far
-    pivots: list[int] = []
-    for step in range(dim):
-        left = 1 - (np.abs(coordinates) ** 2).sum(axis=1)
-        x = int(np.argmax(np.round(left, 6)))  # the first of those farthest from what is spanned
-        products = phi[group.table[group.inverses[x]]] - coordinates @ coordinates[x].conj()
-        coordinates[:, step] = products / np.sqrt(left[x])
-        pivots.append(x)
+    coordinates, pivots = _coordinates(group, _state(group, index), characters(group).dim(index))
     basis = coordinates[pivots].T
     images = coordinates[group.table[:, pivots]].swapaxes(1, 2)
     rho = images @ np.linalg.inv(basis)
@@ -55,31 +34,46 @@ def irrep_matrices(group: CayleyTable, index: int) -> np.ndarray:
     return rho
 
 
-@lru_cache(maxsize=512)
+def _coordinates(group: CayleyTable, phi: np.ndarray, dim: int) -> tuple[np.ndarray, list[int]]:
+    """The vectors ρ(x) v in an orthonormal basis (n, dim) made of ρ(x) v for some elements x, the pivots."""
+    coordinates = np.zeros((group.order, dim), phi.dtype)
+    pivots: list[int] = []
+    for step in range(dim):
+        left = 1 - (np.abs(coordinates) ** 2).sum(axis=1)
+        x = first_longest(left)  # the first of those farthest from what is spanned
+        products = phi[group.table[group.inverses[x]]] - coordinates @ coordinates[x].conj()
+        coordinates[:, step] = products / np.sqrt(left[x])
+        pivots.append(x)
+    return coordinates, pivots
+
+
 def _state(group: CayleyTable, index: int) -> np.ndarray:
     """φ(x) = <v, ρ(x) v> of one unit vector v, (n,); real for an irrep of real type."""
-    table, kinds = characters(group)
-    chi, real = table[index, group.class_of], kinds[index] == "real"
-    dim = round(float(chi[0].real))
+    return group.keep(("state", index), lambda: _found_state(group, index))
+
+
+def _found_state(group: CayleyTable, index: int) -> np.ndarray:
+    table = characters(group)
+    chi, real, dim = table.values[index, group.class_of], table.kinds[index] == "real", table.dim(index)
     if dim == 1:
         return chi.real.copy() if real else chi
-    best: tuple[int, np.ndarray, CayleyTable, int] | None = None
+    best: tuple[int, _Candidate, int] | None = None
     for candidate in _subgroups(group):
-        elements, K = candidate.elements, candidate.table
-        inner, inner_kinds = characters(K)
-        inside = chi[elements]
-        for i, kind in enumerate(inner_kinds):
+        K, inner = candidate.table, characters(candidate.table)
+        inside = chi[candidate.elements]
+        for i, kind in enumerate(inner.kinds):
             if real and kind != "real":
                 continue
-            count = round(float((inner[i, K.class_of].conj() * inside).mean().real))
+            count = round(float((inner.values[i, K.class_of].conj() * inside).mean().real))
             if count and (best is None or count < best[0]):
-                best = (count, elements, K, i)
+                best = (count, candidate, i)
         if best is not None and best[0] == 1:
             break
     assert best is not None  # the trivial subgroup has the trivial irrep
-    count, elements, K, i = best
-    psi_dim = round(float(characters(K)[0][i, 0].real))
-    phi = chi[group.table[:, elements]] @ _state(K, i).conj() * (psi_dim / K.order)
+    count, candidate, i = best
+    K = candidate.table
+    psi = _state(K, i).conj() * (characters(K).dim(i) / K.order)
+    phi = chi[group.table[:, candidate.elements]] @ psi
     phi = phi.real.copy() if real else phi
     return phi if count == 1 else _split(group, phi, dim, count)
 
@@ -93,21 +87,22 @@ class _Candidate:
 
     @cached_property
     def table(self) -> CayleyTable:
-        return self.group.subset(self.elements)
+        return CayleyTable(self.group.subtable(self.elements))
 
 
-@lru_cache(maxsize=64)
 def _subgroups(group: CayleyTable) -> list[_Candidate]:
-    """Smaller ones first, the trivial one among them."""
-    representatives = [int(g) for g in group.class_representatives]
-    candidates = [group.generated([g]) for g in representatives]
-    candidates += [group.centraliser_of(g) for g in representatives]
-    if group.permutations is not None:
-        points = group.permutations.shape[1]
-        fixed = [(group.permutations[:, i:] == np.arange(i, points)).all(axis=1) for i in range(1, points)]
-        candidates += [np.flatnonzero(kept) for kept in fixed]
-    found = {H.tobytes(): H for H in candidates if len(H) < group.order}
-    return [_Candidate(group, H) for H in sorted(found.values(), key=lambda H: (len(H), H.tobytes()))]
+    """Cyclic ones, centralisers, and those that the first few generators generate, which in lexicographic permutations
+    fix all but the last points; smaller ones first, the trivial one among them."""
+    return group.keep("candidates", lambda: _candidates(group))
+
+
+def _candidates(group: CayleyTable) -> list[_Candidate]:
+    representatives, generators = [int(g) for g in group.class_representatives], group.generators
+    subgroups = [group.generated([g]) for g in representatives]
+    subgroups += [group.centraliser_of(g) for g in representatives]
+    subgroups += [group.generated(generators[:count]) for count in range(len(generators))]
+    found = {H.tobytes(): H for H in subgroups if len(H) < group.order}
+    return [_Candidate(group, H) for H in sorted(found.values(), key=lambda H: (len(H), H.tolist()))]
 
 
 def _split(group: CayleyTable, phi: np.ndarray, dim: int, rank: int) -> np.ndarray:

@@ -12,13 +12,10 @@ from typing import Any
 import numpy as np
 
 from armillary.groups.finite import FiniteGroup
+from armillary.ops.integers import checked_integer
 
 _GOLDEN = (1 + 5**0.5) / 2
-
-
-def _check_n(kind: str, n: int, least: int) -> None:
-    if isinstance(n, bool) or not isinstance(n, int) or n < least:
-        raise ValueError(f"{kind}: got n = {n!r}, wanted an integer >= {least}.")
+_TABLE = ": the Cayley table would not fit the memory"
 
 
 def _plane_rotations(n: int) -> np.ndarray:
@@ -27,18 +24,18 @@ def _plane_rotations(n: int) -> np.ndarray:
     return np.stack([c, -s, s, c], axis=-1).reshape(n, 2, 2)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=64, typed=True)
 def cyclic(n: int) -> FiniteGroup:
     """C_n: element k is the turn of the plane by 2πk/n."""
-    _check_n("cyclic", n, 1)
+    n = checked_integer("n", n, 1)
     k = np.arange(n)
     return FiniteGroup((k[:, None] + k) % n, f"C_{n}", matrices=_plane_rotations(n))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=64, typed=True)
 def dihedral(n: int) -> FiniteGroup:
     """D_n of order 2n: element k < n is the turn by 2πk/n, element n + k that turn after the reflection y → -y."""
-    _check_n("dihedral", n, 1)
+    n = checked_integer("n", n, 1)
     k, s = np.arange(2 * n) % n, np.arange(2 * n) // n
     turn = (k[:, None] + np.where(s == 1, -1, 1)[:, None] * k) % n
     turns = _plane_rotations(n)
@@ -49,27 +46,20 @@ def dihedral(n: int) -> FiniteGroup:
     )
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=8, typed=True)
 def symmetric(n: int) -> FiniteGroup:
     """S_n: all permutations of 0..n-1; n ≤ 7."""
-    _check_n("symmetric", n, 1)
-    _check_most("symmetric", n, 7)
+    n = checked_integer("n", n, 1, 7, _TABLE)
     swaps = [[*range(i), i + 1, i, *range(i + 2, n)] for i in range(n - 1)] or [[0]]
     return FiniteGroup.from_permutations(swaps, f"S_{n}")
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=8, typed=True)
 def alternating(n: int) -> FiniteGroup:
     """A_n: the even permutations of 0..n-1; n ≤ 7."""
-    _check_n("alternating", n, 1)
-    _check_most("alternating", n, 7)
+    n = checked_integer("n", n, 1, 7, _TABLE)
     cycles = [[*range(i), i + 1, i + 2, i, *range(i + 3, n)] for i in range(n - 2)] or [list(range(n))]
     return FiniteGroup.from_permutations(cycles, f"A_{n}")
-
-
-def _check_most(kind: str, n: int, most: int) -> None:
-    if n > most:
-        raise ValueError(f"{kind}: got n = {n}, wanted at most {most}: the Cayley table would not fit the memory.")
 
 
 @lru_cache(maxsize=1)
@@ -96,16 +86,15 @@ _TURN_111 = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 _INVERTED: dict[str, str] = {"T": "T_h", "O": "O_h", "I": "I_h"}
 
 
-@lru_cache(maxsize=8)
 def with_inversion(group: FiniteGroup) -> FiniteGroup:
-    """G × {1, -1} for a group of rotations of space: element g < |G| is g, element |G| + g is -g.
+    """G × {1, -1} for a group of rotations or reflections of space: element g < |G| is g, element |G| + g is -g.
 
-    Raises: ValueError for a group without matrices, or one that contains -1 already.
+    Raises: ValueError for a group without matrices (n, 3, 3), or one that contains -1 already.
     """
-    if group.matrices is None:
-        raise ValueError(f"{group} has no matrices: take groups.direct_product(cyclic(2), G).")
     matrices = group.matrices
-    if (np.abs(matrices + np.eye(matrices.shape[1])).max(axis=(1, 2)) < 1e-6).any():
+    if matrices is None or matrices.shape[1:] != (3, 3):
+        raise ValueError(f"{group} has no matrices of space, (n, 3, 3): take groups.direct_product(cyclic(2), G).")
+    if (np.abs(matrices + np.eye(3)).max(axis=(1, 2)) < 1e-4).any():
         raise ValueError(f"{group} contains the inversion -1 already.")
     table = direct_product(cyclic(2), group).table
     return FiniteGroup(
@@ -128,22 +117,39 @@ def quaternion() -> FiniteGroup:
 
 
 def direct_product(first: FiniteGroup, second: FiniteGroup) -> FiniteGroup:
-    """G × H: the pair (g, h) is element g·|H| + h."""
+    """G × H: the pair (g, h) is element g·|H| + h.
+
+    Where both have matrices it has them too, one block after the other; where both have permutations, those of H act on
+    further points.
+    """
     n, m = first.order, second.order
     table = first.table[:, None, :, None].astype(np.int64) * m + second.table[None, :, None, :]
-    return FiniteGroup(table.reshape(n * m, n * m), f"{first.name} × {second.name}")
+    g, h = np.divmod(np.arange(n * m), m)
+    matrices = permutations = None
+    if first.matrices is not None and second.matrices is not None:
+        a, b = first.matrices.shape[1], second.matrices.shape[1]
+        matrices = np.zeros((n * m, a + b, a + b))
+        matrices[:, :a, :a], matrices[:, a:, a:] = first.matrices[g], second.matrices[h]
+    if first.permutations is not None and second.permutations is not None:
+        points = first.permutations.shape[1]
+        permutations = np.concatenate([first.permutations[g], points + second.permutations[h]], axis=1)
+    name = f"{first.name} × {second.name}"
+    return FiniteGroup(table.reshape(n * m, n * m), name, matrices=matrices, permutations=permutations)
 
 
 def semidirect_product(normal: FiniteGroup, acting: FiniteGroup, action: Any) -> FiniteGroup:
     """N ⋊ H with ``(n, h)(n', h') = (n · h(n'), h h')``: the pair (n, h) is element n·|H| + h.
 
     ``action[h, n]`` is h(n), an automorphism of N for each h with (h h')(n) = h(h'(n)): (|H|, |N|) integers.
+    It has neither matrices nor permutations: those of N and H alone do not say how H moves N's.
     Raises: ValueError where it is not.
     """
     act = np.asarray(action)
     n, m = normal.order, acting.order
     if act.shape != (m, n) or act.dtype.kind not in "iu" or not ((act >= 0) & (act < n)).all():
         raise ValueError(f"got an action of shape {act.shape}, wanted ({m}, {n}) elements of {normal}.")
+    if (act[0] != np.arange(n)).any():
+        raise ValueError("got an action whose identity moves elements of N: wanted action[0, n] = n.")
     if (act[:, normal.table] != normal.table[act[:, :, None], act[:, None, :]]).any():
         raise ValueError("got an action with h(n n') ≠ h(n) h(n') for some h, n, n': wanted automorphisms.")
     if (act[acting.table] != act[:, act].reshape(m, m, n)).any():

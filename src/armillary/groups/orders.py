@@ -9,11 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-
-def _check_integer(name: str, value: object, least: int | None) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or (least is not None and value < least):
-        wanted = "an integer" if least is None else f"an integer >= {least}"
-        raise ValueError(f"Orders: got {name} = {value!r}, wanted {wanted}.")
+from armillary.ops.integers import checked_integer
 
 
 @dataclass(frozen=True, repr=False)
@@ -36,14 +32,15 @@ class Orders:
     real: bool = False
 
     def __post_init__(self) -> None:
-        for order, channels in self.streams:
-            _check_integer("order", order, None)
-            _check_integer(f"channels of order {order}", channels, 1)
+        streams = [
+            (checked_integer("order", order), checked_integer(f"channels of order {order}", channels, 1))
+            for order, channels in self.streams
+        ]
+        object.__setattr__(self, "streams", tuple(sorted(streams)))
         if not self.streams or len(set(self.orders)) < len(self.streams):
             raise ValueError(f"Orders: got the streams {self.streams}, wanted at least one, and each order once.")
         if self.real and self.orders != (0,):
             raise ValueError(f"Orders: got real values of the orders {self.orders}, wanted order 0 alone: others turn.")
-        object.__setattr__(self, "streams", tuple(sorted(self.streams)))
 
     @classmethod
     def of(cls, channels: Mapping[int, int]) -> Orders:
@@ -53,7 +50,7 @@ class Orders:
     @classmethod
     def upto(cls, highest: int, channels: int) -> Orders:
         """The orders 0 to ``highest``, with as many channels each."""
-        _check_integer("highest", highest, 0)
+        highest = checked_integer("highest", highest, 0)
         return cls(tuple((order, channels) for order in range(highest + 1)))
 
     @classmethod

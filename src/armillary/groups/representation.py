@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from armillary.groups.compact_irreps import CompactIrrep
+from armillary.groups.compact_products import compact_clebsch_gordan
 from armillary.groups.finite import FiniteGroup, FiniteIrrep
+from armillary.groups.gram_schmidt import orthonormal
+from armillary.groups.interface import Decomposition, Irrep
 from armillary.groups.subgroups import Subgroup
 
 _BROKEN = "is R(g h) = R(g) R(h), with unitary matrices?"
@@ -27,9 +30,10 @@ class Representation:
         self.group, self.dim, self.matrices, self.name = group, dim, matrices, name
 
     def __call__(self, g: Tensor) -> Tensor:
-        """R(g), (..., dim, dim)."""
+        """R(g), (..., dim, dim), on the device of g."""
         g = torch.as_tensor(g)
-        return self.matrices(g.reshape(-1)).reshape(*g.shape, self.dim, self.dim)
+        matrices = self.matrices(torch.from_numpy(self.group.indices(g).reshape(-1)))
+        return matrices.reshape(*g.shape, self.dim, self.dim).to(g.device)
 
     def __repr__(self) -> str:
         return f"Representation({self.name} of {self.group.name}, dim={self.dim})"
@@ -37,15 +41,21 @@ class Representation:
     @cached_property
     def character(self) -> np.ndarray:
         """tr R(g) for each conjugacy class, (classes,) complex128."""
-        representatives = torch.as_tensor(self.group.class_representatives)
+        representatives = torch.tensor(self.group.class_representatives)
         traces = [self(g[None])[0].diagonal().sum() for g in representatives]
         return torch.stack(traces).to(torch.complex128).numpy()
 
     def multiplicities(self) -> list[int]:
-        """How often it contains each of ``group.irreps()``: ``1/|G| Σ_g χ_i(g)* tr R(g)``."""
-        group = self.group
-        weights = group.class_sizes / group.order
-        return [round(float((weights * i.character.conj() * self.character).sum().real)) for i in group.irreps()]
+        """How often it contains each of ``group.irreps()``: ``1/|G| Σ_g χ_i(g)* tr R(g)``.
+
+        Raises: ArithmeticError where these are no whole numbers, so that it is no representation.
+        """
+        weighted = self.group.class_sizes / self.group.order * self.character
+        counts = np.array([(weighted * irrep.character.conj()).sum() for irrep in self.group.irreps()])
+        whole = np.round(counts.real)
+        if not np.abs(counts - whole).max() < 1e-6 * max(1, self.dim) or whole.min() < 0:
+            raise ArithmeticError(f"{self} would contain irreps {counts.tolist()} times: {_BROKEN}")
+        return [int(count) for count in whole]
 
     def decompose(self) -> Decomposition:
         """R as a direct sum of the irreps of the group, in their own bases.
@@ -54,7 +64,8 @@ class Representation:
         """
         real = not self(self.group.identity).is_complex()
         irreps = self.group.real_irreps() if real else self.group.irreps()
-        blocks, columns = [], []
+        blocks: list[Irrep] = []
+        columns: list[Tensor] = []
         for irrep in irreps:
             found = _components(self, irrep)
             blocks += [irrep] * len(found)
@@ -66,14 +77,6 @@ class Representation:
                 f"{self}: components of dimension {basis.shape[1]} were found; is it a representation?"
             )
         return Decomposition(tuple(blocks), basis)
-
-
-@dataclass(frozen=True)
-class Decomposition:
-    """``Q⁻¹ R(g) Q = ρ_1(g) ⊕ ρ_2(g) ⊕ …`` with ``irreps`` ρ_i and ``basis`` Q (dim, dim), orthogonal or unitary."""
-
-    irreps: tuple[FiniteIrrep, ...]
-    basis: Tensor
 
 
 def _chunks(representation: Representation) -> list[Tensor]:
@@ -99,22 +102,17 @@ def _components(representation: Representation, irrep: FiniteIrrep) -> list[Tens
     d = rho.shape[1]
     averages = _averages(representation, [rho[:, b, 0] * d for b in range(d)])
     halved = irrep.is_real and irrep.kind != "real"  # both parts of a realified irrep come from its complex one
-    columns = averages[0]
-    found: list[Tensor] = []
-    while True:
-        residual = (columns.abs() ** 2).sum(0)
-        pivot = int(torch.argmax(torch.round(residual, decimals=6)))  # the first of the longest
-        if float(residual[pivot]) < 1e-6:
-            return found
-        if (len(found) + 1) * irrep.dim > representation.dim:
+    left = representation.dim
+
+    def copy_of(first: Tensor) -> Tensor:
+        nonlocal left
+        left -= irrep.dim
+        if left < 0:
             raise ArithmeticError(f"{representation} does not contain {irrep} as its averages say: {_BROKEN}")
-        first = columns[:, pivot] / residual[pivot].sqrt()
         copy = torch.stack([average @ first for average in averages], dim=1)
-        if halved:
-            copy = 2**0.5 * torch.cat([copy.real, -copy.imag], dim=1)
-        found.append(copy)
-        for _ in range(2):
-            columns = columns - (copy.to(columns.dtype) @ (copy.mH.to(columns.dtype) @ columns))
+        return 2**0.5 * torch.cat([copy.real, -copy.imag], dim=1) if halved else copy
+
+    return orthonormal(averages[0], copy_of)
 
 
 def irrep_representation(irrep: FiniteIrrep) -> Representation:
@@ -123,8 +121,25 @@ def irrep_representation(irrep: FiniteIrrep) -> Representation:
 
 
 def permutation_representation(group: FiniteGroup, action: np.ndarray, name: str = "permutation") -> Representation:
-    """Functions on m points, ``(R(g) f)(g·i) = f(i)``, for an action (|G|, m) with ``action[g, i] = g·i``."""
+    """Functions on m points, ``(R(g) f)(g·i) = f(i)``, for an action (|G|, m) with ``action[g, i] = g·i``.
+
+    Raises: ValueError for another shape, or where it is no action: ``g·(h·i) = (g h)·i``, and the identity moves none.
+    """
+    action = np.asarray(action)
+    if action.ndim != 2 or len(action) != group.order or action.dtype.kind not in "iu":
+        raise ValueError(
+            f"got an action of shape {action.shape} and type {action.dtype}, wanted ({group.order}, m) integers."
+        )
     points = action.shape[1]
+    inside = not action.size or (action.min() >= 0 and action.max() < points)
+    if (
+        not inside
+        or (action[0] != np.arange(points)).any()
+        or any((action[group.table[s]] != action[s][action]).any() for s in group.generators)
+    ):
+        raise ValueError(
+            f"got what is no action of {group} on {points} points: wanted action[g h] = action[g][action[h]]."
+        )
 
     def matrices(g: Tensor) -> Tensor:
         images = torch.as_tensor(action[g.numpy()].astype(np.int64))
@@ -145,7 +160,7 @@ def quotient(H: Subgroup) -> Representation:
 
 def restricted(representation: Representation, H: Subgroup) -> Representation:
     """R on the subgroup H alone, a representation of ``H.as_group``."""
-    elements = torch.as_tensor(H.elements.copy())
+    elements = torch.tensor(H.elements)
     return Representation(H.as_group, representation.dim, lambda g: representation.matrices(elements[g]), "restricted")
 
 
@@ -186,6 +201,13 @@ def tensor_product(first: Representation, second: Representation) -> Representat
     return Representation(first.group, dim, matrices, f"{first.name} ⊗ {second.name}")
 
 
+def dual(representation: Representation) -> Representation:
+    """The contragredient representation ``R(g⁻¹)ᵀ = R(g)*``, on linear functionals."""
+    matrices = representation.matrices
+    name = f"dual of {representation.name}"
+    return Representation(representation.group, representation.dim, lambda g: matrices(g).conj().resolve_conj(), name)
+
+
 def direct_sum(parts: Sequence[Representation]) -> Representation:
     """R_1 ⊕ R_2 ⊕ …, one block after the other. Raises: ValueError for none, or for several groups."""
     if not parts or any(part.group != parts[0].group for part in parts):
@@ -197,9 +219,14 @@ def direct_sum(parts: Sequence[Representation]) -> Representation:
     return Representation(parts[0].group, sum(p.dim for p in parts), matrices, " ⊕ ".join(p.name for p in parts))
 
 
-def clebsch_gordan(first: FiniteIrrep, second: FiniteIrrep) -> Decomposition:
+def clebsch_gordan(first: Irrep, second: Irrep) -> Decomposition:
     """``ρ ⊗ σ`` as a direct sum of irreps: ``Q⁻¹ (ρ(g) ⊗ σ(g)) Q = ⊕ ρ_i(g)``; columns of Q are the coefficients.
 
-    Over the real numbers for two real irreps.
+    For two irreps of one group, finite or SO(2), O(2), SO(3), O(3); over the real numbers for two real irreps.
+    Raises: ValueError for irreps of two groups, or of a compact group one real and one complex.
     """
+    if isinstance(first, CompactIrrep) and isinstance(second, CompactIrrep):
+        return compact_clebsch_gordan(first, second)
+    if not isinstance(first, FiniteIrrep) or not isinstance(second, FiniteIrrep):
+        raise ValueError(f"got {first} and {second}, wanted two irreps of one group.")
     return tensor_product(irrep_representation(first), irrep_representation(second)).decompose()

@@ -13,16 +13,19 @@ from armillary.ops.wigner import wigner_d
 
 
 def check_rotation(R: Tensor) -> None:
-    """Raise a ValueError unless R is a proper rotation matrix, shape (3, 3)."""
-    if tuple(R.shape) != (3, 3):
-        raise ValueError(f"R has shape {tuple(R.shape)}, wanted a rotation matrix of shape (3, 3).")
+    """Raise a ValueError unless R holds proper rotation matrices, shape (..., 3, 3): to 1e-9, or 1e-4 in float32."""
+    if tuple(R.shape[-2:]) != (3, 3):
+        raise ValueError(f"R has shape {tuple(R.shape)}, wanted rotation matrices of shape (..., 3, 3).")
+    if R.numel() == 0:
+        return
     tolerance = 1e-4 if R.dtype in (torch.float32, torch.bfloat16, torch.float16) else 1e-9
-    error = (R.double() @ R.double().T - torch.eye(3, dtype=torch.float64, device=R.device)).abs().max()
-    determinant = float(torch.linalg.det(R.double()))
+    R = R.double()
+    error = float((R @ R.mT - torch.eye(3, dtype=torch.float64, device=R.device)).abs().max())
+    determinant = float(torch.linalg.det(R).min())
     if not error < tolerance or determinant < 0:
         raise ValueError(
-            f"R is not a rotation: max |R R^T - 1| = {float(error):.1e}, det = {determinant:+.3f}; "
-            f"wanted an orthogonal matrix with determinant +1."
+            f"R is not a rotation: max |R R^T - 1| = {error:.1e}, det = {determinant:+.3f}; "
+            f"wanted orthogonal matrices with determinant +1."
         )
 
 
@@ -47,10 +50,13 @@ def rotation_about(axis: str, angle: float | Tensor) -> Tensor:
 
 
 def euler_angles(R: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(α, β, γ) with ``R = Z(α) Y(β) Z(γ)``, β ∈ [0, π], for rotations (..., 3, 3): (...) float64 each; where β is 0 or
-    π, γ = 0. Not checked.
+    """(α, β, γ) with ``R = Z(α) Y(β) Z(γ)``, β ∈ [0, π], for rotations (..., 3, 3): (...) float64 each, on the device
+    of R; where β is 0 or π, γ = 0.
+
+    Raises: ValueError where R is not a rotation.
     """
-    R = R.double().cpu()
+    check_rotation(R)
+    R = R.double()
     sin = torch.hypot(R[..., 0, 2], R[..., 1, 2])
     apart = sin > 1e-12
     alpha = torch.where(apart, torch.atan2(R[..., 1, 2], R[..., 0, 2]), torch.atan2(-R[..., 0, 1], R[..., 1, 1]))
@@ -66,39 +72,51 @@ def euler_zyz(R: Tensor) -> tuple[float, float, float]:
 
     Raises: ValueError where R is not a rotation.
     """
-    check_rotation(R)
+    if R.ndim != 2:
+        raise ValueError(f"R has shape {tuple(R.shape)}, wanted one rotation, (3, 3): euler_angles takes many.")
     alpha, beta, gamma = euler_angles(R)
     return float(alpha), float(beta), float(gamma)
 
 
 def random_rotation(generator: torch.Generator | None = None, dtype: torch.dtype = torch.float64) -> Tensor:
-    """A rotation drawn from the Haar measure, (3, 3): a uniform unit quaternion as a matrix."""
-    q = torch.randn(4, generator=generator, dtype=torch.float64)
-    w, x, y, z = q / q.norm()
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
-    return torch.stack([torch.stack(row) for row in rows]).to(dtype)
+    """A rotation drawn from the Haar measure, (3, 3)."""
+    return random_rotations(1, generator, dtype)[0]
+
+
+def random_rotations(
+    count: int, generator: torch.Generator | None = None, dtype: torch.dtype = torch.float64
+) -> Tensor:
+    """Rotations drawn from the Haar measure, (count, 3, 3): uniform unit quaternions as matrices."""
+    q = torch.randn(count, 4, generator=generator, dtype=torch.float64)
+    w, x, y, z = (q / q.norm(dim=1, keepdim=True)).unbind(1)
+    entries = (
+        *(1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
+        *(2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
+        *(2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
+    )
+    return torch.stack(entries, dim=1).reshape(count, 3, 3).to(dtype)
 
 
 def wigner_D(l: int, R: Tensor) -> Tensor:
     """``D^l(R)`` for rotations R (..., 3, 3): (..., 2l + 1, 2l + 1) complex128, rows and columns m = -l..l.
 
-    Unitary, ``D(R S) = D(R) D(S)``. Raises: ValueError where R (3, 3) is not a rotation.
+    Unitary, ``D(R S) = D(R) D(S)``. Computed on the CPU, returned on the device of R. Raises: ValueError where R is not
+    a rotation.
     """
-    if R.ndim == 2:
-        check_rotation(R)
-    alpha, beta, gamma = euler_angles(R)
+    return _wigner_D(l, R).to(R.device)
+
+
+def _wigner_D(l: int, R: Tensor) -> Tensor:
+    alpha, beta, gamma = (angle.cpu() for angle in euler_angles(R))
     m = torch.arange(-l, l + 1)
 
     def active(k: int) -> tuple[slice, slice]:
         return (slice(l - k, l + k + 1),) * 2
 
-    *_, d = wigner_d(l, m[:, None, None], m[:, None], beta.reshape(-1), active)
+    different, place = torch.unique(beta, return_inverse=True)
+    *_, d = wigner_d(l, m[:, None, None], m[:, None], different, active)
     left, right = (torch.polar(torch.ones(()).double(), -m.double() * angle[..., None]) for angle in (alpha, gamma))
-    return left[..., :, None] * d.permute(2, 0, 1).reshape(*beta.shape, 2 * l + 1, 2 * l + 1) * right[..., None, :]
+    return left[..., :, None] * d.permute(2, 0, 1)[place] * right[..., None, :]
 
 
 def real_to_complex(l: int) -> Tensor:
@@ -117,6 +135,7 @@ def real_to_complex(l: int) -> Tensor:
 
 
 def wigner_D_real(l: int, R: Tensor) -> Tensor:
-    """The Wigner matrices in the real basis ordered m = -l..l, (..., 2l + 1, 2l + 1) float64, orthogonal."""
+    """The Wigner matrices in the real basis ordered m = -l..l, (..., 2l + 1, 2l + 1) float64, orthogonal; see
+    ``wigner_D``."""
     U = real_to_complex(l)
-    return (U.conj().T @ wigner_D(l, R) @ U).real
+    return (U.conj().T @ _wigner_D(l, R) @ U).real.to(R.device)

@@ -4,32 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from armillary.groups.cayley import frozen
 from armillary.groups.finite import FiniteGroup
+from armillary.ops.integers import checked_indices, checked_integer
 
 
 class Subgroup:
     """H ≤ G: the elements of ``group`` that are in H, ascending.
 
-    ``generators``: elements of G; H is what they generate. Raises: ValueError for what is no element.
+    ``generators``: elements of G; H is what they generate. A subgroup is a value: what it hands out is read-only, and
+    its copy is itself. Raises: ValueError for what is no element.
     """
 
     def __init__(self, group: FiniteGroup, generators: Iterable[int] = ()) -> None:
-        given = [int(g) for g in generators]
-        if any(not 0 <= g < group.order for g in given):
-            raise ValueError(f"got generators {given}, the elements of {group} are 0..{group.order - 1}.")
         self.group = group
-        self.elements: np.ndarray = group.generated(given)
-        self.elements.setflags(write=False)
+        self.elements: np.ndarray = frozen(group.generated(checked_indices("generators", generators, group.order)))
 
     @classmethod
     def of_elements(cls, group: FiniteGroup, elements: Iterable[int]) -> Subgroup:
         """The subgroup with exactly these elements. Raises: ValueError where they are not closed under products."""
-        wanted = sorted({int(g) for g in elements})
+        wanted = np.unique(checked_indices("elements", elements, group.order))
         H = cls(group, wanted)
-        if H.elements.tolist() != wanted:
+        if not np.array_equal(H.elements, wanted):
             raise ValueError(
                 f"got {len(wanted)} elements that generate {H.order}, wanted a whole subgroup: pass them as generators."
             )
@@ -58,6 +60,19 @@ class Subgroup:
     def __contains__(self, g: int) -> bool:
         return bool(np.isin(g, self.elements))
 
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"group": self.group, "elements": self.elements}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        frozen(self.elements)
+
     @cached_property
     def as_group(self) -> FiniteGroup:
         """H by itself: its element i is ``elements[i]`` of G."""
@@ -66,44 +81,80 @@ class Subgroup:
     @cached_property
     def left_coset_of(self) -> np.ndarray:
         """The number of the coset gH of each g, (|G|,); cosets are numbered by their first elements."""
-        return numbered(self.group.table[:, self.elements].min(axis=1))
+        return frozen(numbered(self.group.table[:, self.elements].min(axis=1)))
 
     @cached_property
     def right_coset_of(self) -> np.ndarray:
         """The number of the coset Hg of each g."""
-        return numbered(self.group.table[self.elements].min(axis=0))
+        return frozen(numbered(self.group.table[self.elements].min(axis=0)))
 
     @cached_property
     def representatives(self) -> np.ndarray:
         """The first element of each left coset, (|G|/|H|,)."""
-        return _first_of_each(self.left_coset_of)
+        return frozen(_first_of_each(self.left_coset_of))
 
     @cached_property
     def action(self) -> np.ndarray:
         """How G permutes the cosets G/H, (|G|, |G|/|H|): ``action[g, c]`` is the number of g·c."""
-        return self.left_coset_of[self.group.table[:, self.representatives]]
+        return frozen(self.left_coset_of[self.group.table[:, self.representatives]])
+
+    def act(self, g: int, f: Tensor, dim: int = -1) -> Tensor:
+        """``(g f)(x) = f(g⁻¹ x)`` for functions on G/H, whose points are axis ``dim`` of f, numbered as the cosets are.
+
+        Raises: ValueError for another number of points, or what is no element.
+        """
+        g = checked_integer("element", g, 0, self.group.order - 1)
+        if f.shape[dim] != self.index:
+            raise ValueError(f"f has shape {tuple(f.shape)}, wanted {self.index} points on axis {dim} for {self}.")
+        points = torch.tensor(self.action[self.group.inverses[g]], device=f.device)
+        return f.index_select(dim, points)
 
     @property
     def is_normal(self) -> bool:
-        H, inside = self.elements, np.zeros(self.group.order, dtype=bool)
-        inside[H] = True
-        return all(inside[self.group.conjugate(s, H)].all() for s in self.group.generators)
+        generators = np.array(self.group.generators, dtype=np.int64)[:, None]
+        return bool(self._inside[self.group.conjugate(generators, self.elements)].all())
 
-    def quotient(self) -> FiniteGroup:
-        """G/H as a group. Raises: ValueError where H is not normal."""
+    @cached_property
+    def _inside(self) -> np.ndarray:
+        inside = np.zeros(self.group.order, dtype=bool)
+        inside[self.elements] = True
+        return inside
+
+    def conjugate(self, x: int) -> Subgroup:
+        """x H x⁻¹."""
+        x = checked_integer("element", x, 0, self.group.order - 1)
+        return Subgroup.of_elements(self.group, self.group.conjugate(x, self.elements))
+
+    def normaliser(self) -> Subgroup:
+        """The elements x with x H x⁻¹ = H, the largest subgroup that H is normal in."""
+        generators = self.elements[np.array(self.as_group.generators, dtype=np.int64)]
+        everyone = np.arange(self.group.order)[:, None]
+        kept = self._inside[self.group.conjugate(everyone, generators)].all(axis=1)
+        return Subgroup.of_elements(self.group, np.flatnonzero(kept))
+
+    def intersection(self, other: Subgroup) -> Subgroup:
+        """The elements of both. Raises: ValueError where the other is a subgroup of another group."""
+        self._check(other)
+        return Subgroup.of_elements(self.group, np.intersect1d(self.elements, other.elements))
+
+    def quotient_group(self) -> FiniteGroup:
+        """G/H as a group; ``groups.quotient`` are the functions on it. Raises: ValueError where H is not normal."""
         if not self.is_normal:
             raise ValueError(
                 f"{self} is not normal: its cosets form no group; they are a space that G acts on (action)."
             )
         return FiniteGroup(self.action[self.representatives])
 
+    def _check(self, other: Subgroup) -> None:
+        if other.group != self.group:
+            raise ValueError(f"got subgroups of {self.group} and of {other.group}, wanted two of one group.")
+
     def double_coset_of(self, other: Subgroup) -> np.ndarray:
         """The number of the double coset HgK of each g, where K is ``other``; numbered by their first elements.
 
         Raises: ValueError where K is a subgroup of another group.
         """
-        if other.group != self.group:
-            raise ValueError(f"got subgroups of {self.group} and of {other.group}, wanted two of one group.")
+        self._check(other)
         cosets = other.action[self.elements].min(axis=0)  # the first coset of its orbit under H
         return numbered(cosets[other.left_coset_of])
 
@@ -142,9 +193,7 @@ def stabiliser(group: FiniteGroup, points: Iterable[int]) -> Subgroup:
     """
     if group.permutations is None:
         raise ValueError(f"{group} was not made from permutations: it acts on no points.")
-    wanted = np.unique(np.asarray(list(points), dtype=np.int64))
-    if len(wanted) and not 0 <= wanted[0] <= wanted[-1] < group.permutations.shape[1]:
-        raise ValueError(f"got points {wanted.tolist()}, the group acts on 0..{group.permutations.shape[1] - 1}.")
+    wanted = np.unique(checked_indices("points", points, group.permutations.shape[1]))
     kept = (np.sort(group.permutations[:, wanted], axis=1) == wanted).all(axis=1)
     return Subgroup.of_elements(group, np.flatnonzero(kept))
 
@@ -152,3 +201,10 @@ def stabiliser(group: FiniteGroup, points: Iterable[int]) -> Subgroup:
 def centraliser(group: FiniteGroup, g: int) -> Subgroup:
     """The elements that commute with g."""
     return Subgroup.of_elements(group, group.centraliser_of(g))
+
+
+def centre(group: FiniteGroup) -> Subgroup:
+    """The elements that commute with all."""
+    generators = list(group.generators)
+    kept = (group.table[:, generators] == group.table[generators].T).all(axis=1)
+    return Subgroup.of_elements(group, np.flatnonzero(kept))

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from armillary.groups import FiniteGroup, Subgroup
+from armillary.groups import FiniteGroup, Subgroup, trivial_subgroup
 
 
 def check_point_group(group: FiniteGroup, who: str = "this layer") -> None:
@@ -73,13 +73,13 @@ def act_on_feature_map(group: FiniteGroup, g: int, x: Tensor, subgroup: Subgroup
     With a subgroup H the axis holds the left cosets s·H, |S/H| of them, numbered as in ``subgroup.left_coset_of``.
     Raises: ValueError for another length of the axis, or an element that does not permute pixels.
     """
-    moved = group.table if subgroup is None else subgroup.action
-    if x.ndim != 5 or x.shape[2] != moved.shape[1]:
+    H = trivial_subgroup(group) if subgroup is None else subgroup
+    if x.ndim != 5 or x.shape[2] != H.index:
         raise ValueError(
-            f"x has shape {tuple(x.shape)}, wanted (batch, channels, {moved.shape[1]}, height, width) for {group}: "
-            f"act on images with act_on_image."
+            f"x has shape {tuple(x.shape)}, wanted (batch, channels, {H.index}, height, width) for {group}: act on "
+            f"images with act_on_image."
         )
-    return act_on_image(group, g, x[:, :, torch.as_tensor(moved[group.inverses[g]].astype(np.int64))])
+    return act_on_image(group, g, H.act(g, x, dim=2))
 
 
 @dataclass(frozen=True)
