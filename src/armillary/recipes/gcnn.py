@@ -51,7 +51,7 @@ class Scale:
 
 SCALES = {
     "tiny": Scale(Counts(80, 16, 64), 1, Counts(40, 8, 32), 1, 4, 0.0),
-    "small": Scale(Counts(10_000, 2_000, 50_000), 12, Counts(4_000, 800, 3_000), 6, 12, 0.0),
+    "small": Scale(Counts(10_000, 2_000, 50_000), 12, Counts(5_000, 1_000, 3_000), 10, 12, 0.0),
     "paper": Scale(Counts(10_000, 2_000, 50_000), 100, Counts(16_667, 3_333, 3_000), 100, 96, 0.5),
 }
 
