@@ -72,6 +72,21 @@ def test_baselines_keep_the_contract(kind) -> None:
     check_layer(kind(2, GRID, POLAR.axes, (4, 6, 6)), quarter_turns(2), tolerance=None)
 
 
+def test_a_short_direction_keeps_its_angle_under_autocast() -> None:
+    """The directions of a network at its start may be shorter than the eps of bfloat16."""
+    torch.manual_seed(0)
+    for network in (PlanarPose(1, GRID, POLAR.axes, (4, 6)), FullyConnectedPose(1, GRID, POLAR.axes, (4, 6))):
+        with torch.no_grad():
+            network.readout.linear.weight.mul_(1e-6)
+            network.readout.linear.bias.copy_(torch.tensor([1e-3, -1e-3, 0.0]))
+        with torch.autocast("cpu", torch.bfloat16):
+            y = network(torch.randn(2, 1, *GRID.shape))
+        assert y.dtype == torch.float32
+        torch.testing.assert_close(y[:, 0], torch.full((2,), 7 * math.pi / 4), atol=0.05, rtol=0)
+        y[:, 0].sum().backward()
+        assert network.readout.linear.bias.grad[:2].abs().min() > 100
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -132,11 +132,83 @@ class Own(nn.Module):
         return 2 * x
 
 
+def test_what_is_shared_stays_and_stays_shared() -> None:
+    group, relu = cyclic(4), nn.ReLU()
+    conv = GroupConv(2, 2, group, 3, padding=1)
+    net = trained(nn.Sequential(LiftConv(1, 2, group), relu, conv, relu, conv, relu, PlaneGlobalPool(group)))
+    x = torch.randn(2, 1, 6, 6)
+    folded = fold(net, x)
+    assert len(folded) == 7
+    assert folded[1] is folded[3] is folded[5]
+    assert folded[2] is folded[4]
+    torch.testing.assert_close(folded(x), net(x), rtol=1e-5, atol=1e-5)
+
+
+class Dotted(nn.Module):
+    """A parameter and a buffer of a child, read in the forward of the parent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.inner = LiftConv(1, 2, cyclic(4)), nn.Module()
+        self.inner.gain = nn.Parameter(torch.tensor(0.3))
+        self.inner.register_buffer("shift", torch.tensor(2.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner.gain * self.conv(x) + self.inner.shift
+
+
+def test_parameters_of_children_are_found() -> None:
+    net, x = Dotted(), torch.randn(2, 1, 5, 5)
+    torch.testing.assert_close(fold(net, x)(x), net(x).flatten(1, 2), rtol=1e-5, atol=1e-5)
+
+
+def test_wrappers_of_torch() -> None:
+    """What is traced is folded through; what cannot be looked through is an error, not a layer of ours inside."""
+    x, inner = torch.randn(2, 1, 5, 5), nn.Sequential(LiftConv(1, 2, cyclic(4)), nn.ReLU())
+    tracer = type("Leaves", (torch.fx.Tracer,), {"is_leaf_module": lambda *_: True})
+    graph = torch.fx.GraphModule(inner, tracer().trace(inner))
+    folded = fold(graph, x)
+    assert foreign(folded) == []
+    torch.testing.assert_close(folded(x), inner(x).flatten(1, 2), rtol=1e-5, atol=1e-5)
+    for wrapper in (torch.optim.swa_utils.AveragedModel(inner), nn.DataParallel(inner)):
+        with pytest.raises(ValueError, match=f"{type(wrapper).__name__}. wraps layers that have to be folded"):
+            fold(wrapper, x)
+        with pytest.raises(ValueError, match=r"Sequential\.0 .* wraps layers"):
+            fold(nn.Sequential(wrapper), x)
+
+
+def test_half_precision_is_judged_by_its_own_rounding() -> None:
+    net, x = trained(network(cyclic(4))), torch.randn(3, 2, 8, 8)
+    for dtype in (torch.bfloat16, torch.float16):
+        low = fold(net.to(dtype), x.to(dtype))
+        assert low(x.to(dtype)).dtype == dtype
+
+
+class Pair(nn.Module):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x, x
+
+
+class Branch(nn.Module):
+    """Decides by a shape, which cannot be traced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = LiftConv(1, 2, cyclic(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x) if x.shape[0] > 1 else x
+
+
 def test_what_cannot_be_folded_is_an_error() -> None:
     x = torch.randn(1, 1, 5, 5)
     with pytest.raises(ValueError, match="acts on the group axis by itself"):
         fold(OverGroup(), x)
     with pytest.raises(ValueError, match=r"Sequential\.0 \(Own\) has no stock counterpart"):
         fold(nn.Sequential(Own()), x)
+    with pytest.raises(ValueError, match="gives a tuple, fold wants a network whose output is one tensor"):
+        fold(Pair(), x)
+    with pytest.raises(ValueError, match=r"forward of Sequential\.0 \(Branch\) cannot be traced.*ImageInput"):
+        fold(nn.Sequential(Branch()), torch.randn(2, 1, 5, 5))
     with pytest.raises(ValueError, match="does not run on x"):
         fold(nn.Sequential(LiftConv(1, 2, cyclic(4)), nn.Flatten(3), nn.Linear(9, 2)), x)

@@ -52,6 +52,7 @@ def sum_over_the_group(
 ) -> torch.Tensor:
     """``Σ_i Σ_{h = (q, s')} f_i(h) ψ_i(g⁻¹h)`` at every g = (t, s) for which the window lies inside the image."""
     lift = x.ndim == 4
+    weight = weight if lift else weight.unflatten(1, (-1, group.order))
     rows, columns = x.shape[-2:]
     y = torch.zeros(len(x), len(weight), group.order, rows - k + 1, columns - k + 1, dtype=x.dtype)
     matrices = group.matrices
@@ -257,7 +258,10 @@ def test_the_expanded_weight_is_kept_in_evaluation_until_the_weight_changes() ->
         layer.load_state_dict({name: torch.ones_like(value) for name, value in layer.state_dict().items()})
         assert (layer.expanded_weight() == 1).all()
         kept = layer.expanded_weight()
-        assert copy.deepcopy(layer).expanded_weight() is not kept
+        twin = copy.deepcopy(layer)
+        twin.weight.mul_(3)
+        assert (twin.expanded_weight() == 3).all()
+        assert layer.expanded_weight() is kept
         layer.train().eval()
         assert layer.expanded_weight() is not kept
         assert layer.double()(x.double()).dtype == torch.float64
@@ -415,5 +419,5 @@ def test_errors() -> None:
             layer(torch.zeros(1, 2, 3, 4, 4))
     with pytest.raises(ValueError, match="was built for 2"):
         GroupBatchNorm(2, G)(torch.zeros(1, 3, 4, 4, 4))
-    with pytest.raises(ValueError, match="rings >= 1"):
+    with pytest.raises(ValueError, match="rings = 0, wanted an integer >= 1"):
         HarmonicFilters(rings=0)

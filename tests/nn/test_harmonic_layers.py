@@ -184,11 +184,25 @@ def test_contract_of_pools() -> None:
         lambda: BlurPool(ORDERS, ImageGrid(9, 9), 3),
         lambda: BlurPool(ORDERS, GRID, 1),
         lambda: BlurPool(ORDERS, GRID, 2, 0.0),
+        lambda: BlurPool(ORDERS, GRID, 2, 0.05),  # one tap: every second pixel as it is
+        lambda: BlurPool(ORDERS, ImageGrid(8, 8), 2, 0.08),  # no tap at all
+        lambda: BlurPool(ORDERS, ImageGrid(8, 8), 4, 0.05),
+        lambda: BlurPool(ORDERS, ImageGrid(8, 8), 4, 0.12),  # pixels between the windows
+        lambda: BlurPool(ORDERS, GRID, 2, math.inf),
+        lambda: BlurPool(ORDERS, GRID, 2.0),
+        lambda: ImageMeanPool(ORDERS, ImageGrid(8, 8), 2.0),
     ],
 )
 def test_strides_that_would_move_the_middle_are_errors(make) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ValueError, match="Pool: got"):
         make()
+
+
+def test_the_smallest_blurs_that_are_taken_see_every_pixel() -> None:
+    for size, factor, sigma in ((8, 2, 0.17), (9, 2, 0.17), (8, 4, 0.17), (9, 4, 0.17)):
+        x = torch.ones(1, ORDERS.size, size, size, requires_grad=True)
+        BlurPool(ORDERS, ImageGrid(size, size), factor, sigma)(x).sum().backward()
+        assert (x.grad > 0).all(), (size, factor)
 
 
 # Whole networks: measured, with what has to hold asserted

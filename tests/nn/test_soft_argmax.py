@@ -107,6 +107,48 @@ def test_a_balanced_map_has_an_answer_and_finite_gradients() -> None:
         assert torch.isfinite(x.grad).all()
 
 
+@pytest.mark.parametrize("axes", [POLAR.axes, SCALE.axes, TORUS], ids=["polar", "scale", "torus"])
+def test_autocast_and_half_precision_are_computed_in_float32(axes: tuple[Axis, Axis]) -> None:
+    torch.manual_seed(0)
+    head, x = SoftArgmax(axes, maps=2), torch.randn(3, 2, axes[0].size, axes[1].size)
+    plain = head(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(head(x), plain)
+        low = head(x.bfloat16())
+    assert low.dtype == torch.float32
+    assert torch.equal(low, head(x.bfloat16().float()))
+    assert head.bfloat16()(x.bfloat16()).dtype == torch.float32
+
+
+def test_a_faint_direction_keeps_its_angle_and_gradient_under_autocast() -> None:
+    """Responses so flat that the circular mean is shorter than the eps of bfloat16."""
+    x = torch.zeros(1, 1, *POLAR.shape)
+    x[..., 3, :] = 0.05
+    x.requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        y = SoftArgmax(POLAR.axes)(x)
+    assert y[0, 0, 0].item() == pytest.approx(3 * POLAR.step[0], abs=1e-3)
+    y[0, 0, 0].backward()
+    assert x.grad is not None
+    assert x.grad.abs().max() > 0.1
+
+
+def test_the_angle_is_never_the_end_of_its_axis() -> None:
+    head = SoftArgmax(POLAR.axes)
+    with torch.no_grad():
+        head.bias[0, 0] = -1e-9
+    y = head(peaks(POLAR.shape, (0, 3)).float())
+    assert y[0, 0, 0].item() == 0
+
+
+def test_export_with_any_batch() -> None:
+    head, x = SoftArgmax(POLAR.axes, maps=2), torch.randn(3, 2, *POLAR.shape)
+    program = torch.export.export(head, (x,), dynamic_shapes=({0: torch.export.Dim("batch", min=2, max=64)},))
+    for batch in (2, 5):
+        other = torch.randn(batch, 2, *POLAR.shape)
+        torch.testing.assert_close(program.module()(other), head(other))
+
+
 def test_the_loss_goes_the_short_way_round() -> None:
     loss = AxisL1Loss(POLAR.axes)
     prediction = torch.tensor([[0.1, 1.0], [3.0, 0.0]], requires_grad=True)

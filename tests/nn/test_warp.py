@@ -158,6 +158,36 @@ def test_dtypes_are_kept_and_constants_survive_casts() -> None:
     assert layer.state_dict() == {}
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool, torch.complex64])
+def test_integers_and_complex_numbers_are_refused(dtype: torch.dtype) -> None:
+    x = torch.ones(1, 1, 12, 12).to(dtype)
+    with pytest.raises(ValueError, match=f"x has dtype {dtype}, WarpImage wants floating point"):
+        WarpImage(POLAR, SQUARE)(x)
+    with pytest.raises(ValueError, match="sample_image wants floating point"):
+        sample_image(x, POLAR.points(SQUARE), SQUARE)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_export_with_any_batch(interpolation: Interpolation) -> None:
+    layer, x = WarpImage(POLAR, SQUARE, interpolation), torch.randn(3, 2, 12, 12)
+    program = torch.export.export(layer, (x,), dynamic_shapes=({0: torch.export.Dim("batch", min=2, max=64)},))
+    for batch in (2, 5):
+        other = torch.randn(batch, 2, 12, 12)
+        torch.testing.assert_close(program.module()(other), layer(other))
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_second_derivatives_and_constants_on_meta(interpolation: Interpolation) -> None:
+    with torch.device("meta"):
+        layer = WarpImage(POLAR, SQUARE, interpolation)
+    x = random_image(SQUARE, 1, 1).requires_grad_()
+    torch.testing.assert_close(layer(x), WarpImage(POLAR, SQUARE, interpolation)(x), rtol=0, atol=0)
+    (gradient,) = torch.autograd.grad(layer(x).pow(3).sum(), x, create_graph=True)
+    (second,) = torch.autograd.grad(gradient.square().sum(), x)
+    assert torch.isfinite(second).all()
+    assert torch.autograd.gradgradcheck(lambda x: layer(x)[..., ::5, ::3].pow(3), (x,), atol=1e-4)
+
+
 def test_gradients_in_image_and_points() -> None:
     grid = ImageGrid(5, 6)
     x = random_image(grid, 1, 1).requires_grad_()
@@ -207,3 +237,9 @@ def test_exports_for_batches_of_any_size(interpolation) -> None:
     program = torch.export.export(layer, (x,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     more = torch.randn(5, 1, 12, 12)
     torch.testing.assert_close(program.module()(more), layer(more))
+
+
+def test_bicubic_points_are_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = WarpImage(POLAR, SQUARE, "bicubic")
+    monkeypatch.setattr("armillary.nn.warp._taps", None)
+    assert layer(random_image(SQUARE)).shape == (2, 2, *POLAR.shape)

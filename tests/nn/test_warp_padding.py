@@ -141,13 +141,18 @@ class OwnConv(nn.Conv2d):
         nn.ReflectionPad2d((0, 0, 1, 1)),
         nn.Upsample(scale_factor=2, mode="bilinear"),
         OwnConv(1, 1, 3, padding=1),
+        nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect"),
+        nn.MaxPool2d(2, ceil_mode=True),
+        nn.AvgPool2d(2, ceil_mode=True),
+        nn.utils.spectral_norm(nn.Conv2d(1, 1, 3, padding=1)),
+        nn.utils.parametrizations.weight_norm(nn.Conv2d(1, 1, 3, padding=1)),
     ],
     ids=lambda module: type(module).__name__,
 )
 def test_what_cannot_be_wrapped_is_an_error_that_names_it(module: nn.Module) -> None:
     network = nn.Sequential(nn.ReLU(), nn.Module())
     network[1].body = module
-    with pytest.raises(ValueError, match=r"1\.body = .*cannot be wrapped"):
+    with pytest.raises(ValueError, match=r"(?s)1\.body = .*cannot be wrapped"):
         with_warp_padding(network, POLAR)
 
 
@@ -160,6 +165,13 @@ def test_what_reaches_over_no_edge_is_left_alone() -> None:
     )
     for module in modules:
         assert type(with_warp_padding(nn.Sequential(module), POLAR)[0]) is type(module)
+
+
+def test_zeros_alike_on_both_sides_are_left_to_the_convolution() -> None:
+    layer = WarpConv2d(nn.Conv2d(1, 1, (3, 5), padding=(1, 2)), (True, False))
+    assert layer.padding == (0, 2)
+    assert layer.pad.padding == (1, 1, 0, 0)
+    assert "padding=(0, 2)" in repr(layer)
 
 
 def test_repr() -> None:

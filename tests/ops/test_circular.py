@@ -125,6 +125,28 @@ def test_bad_bases(bad) -> None:  # type: ignore[no-untyped-def]
         CircularHarmonics(*bad)
 
 
+@pytest.mark.parametrize("match_moments", [True, False])
+def test_a_gaussian_that_reaches_no_pixel_is_an_error(match_moments: bool) -> None:
+    for sigma in (1e-3, 1e-2):
+        with pytest.raises(ValueError, match=r"take a larger sigma|nothing is left"):
+            CircularHarmonics(5, 4, sigma, match_moments).filters(1)
+    assert torch.isfinite(torch.view_as_real(CircularHarmonics(5, 4, 0.2, match_moments).filters(1))).all()
+
+
+@pytest.mark.parametrize("bad", [(5.0, 4), (5, 4.0), (True, 4), (5, True)])
+def test_sizes_are_whole_numbers(bad) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ValueError, match=r"CircularHarmonics: got .* wanted an integer"):
+        CircularHarmonics(*bad)
+
+
+def test_filters_do_not_depend_on_the_default_device() -> None:
+    basis = CircularHarmonics(5, 3, 0.45)  # none that another test has kept
+    with torch.device("meta"):
+        first = basis.filters(1)
+    assert not first.is_meta
+    assert torch.equal(first, basis.filters(1))
+
+
 def test_the_cache_is_not_handed_out() -> None:
     CircularHarmonics(5, 4).filters(1).zero_()
     assert CircularHarmonics(5, 4).filters(1).abs().sum() > 1

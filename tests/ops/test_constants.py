@@ -18,6 +18,35 @@ class Scale(ConstantModule):
         return x * self.constant("gain", x)
 
 
+class Table(ConstantModule):
+    """x at some places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(3))
+        self.register_constant("places", torch.tensor([2, 0], device="cpu"))
+        self.register_constant("gain", torch.tensor([0.1, 0.2], dtype=torch.float64, device="cpu"))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x * self.weight)[self.constant("places", x)] * self.constant("gain", x)
+
+
+def test_integers_stay_integers() -> None:
+    layer = Table().half()
+    assert layer.constant("places", torch.ones(1)).dtype == torch.int64
+    assert layer(torch.ones(3)).tolist() == Table()(torch.ones(3)).tolist()
+    assert list(layer.state_dict()) == ["weight"]
+
+
+def test_constants_survive_the_meta_device() -> None:
+    with torch.device("meta"):
+        built = Table()
+    assert built.weight.is_meta
+    for layer in (built.to_empty(device="cpu"), Table().to("meta").to_empty(device="cpu")):
+        torch.nn.init.ones_(layer.weight)
+        assert layer(torch.ones(3)).tolist() == Table()(torch.ones(3)).tolist()
+
+
 def test_a_cast_made_in_inference_mode_serves_a_backward_pass() -> None:
     layer = Scale()
     with torch.inference_mode():

@@ -30,6 +30,30 @@ def test_wrapping_ends_within_one_period() -> None:
     assert torch.equal(Axis(8, -1.0, 0.25).wrap(value), value)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("start", "step"), [(0.0, 0.5), (-1.0, 0.25), (1000.0, 0.125), (-math.pi, math.pi / 4)])
+def test_just_below_the_start_is_not_the_end(start: float, step: float, dtype: torch.dtype) -> None:
+    axis = Axis(8, start, step, periodic=True)
+    tiny = torch.tensor([0.0, -1e-20, -1e-10, -1e-7, 1e-10], dtype=dtype)
+    value = (start + tiny).requires_grad_()
+    wrapped = axis.wrap(value)
+    assert (wrapped >= start - torch.finfo(dtype).eps * abs(start)).all()
+    assert (wrapped < torch.tensor(start + axis.period, dtype=dtype)).all()
+    wrapped.sum().backward()
+    assert value.grad.tolist() == [1] * 5
+    half = axis.period / 2
+    difference = axis.difference(tiny - half, torch.zeros(5, dtype=dtype))
+    assert (difference < half).all()
+    assert (difference >= -half).all()
+
+
+def test_values_are_there_whatever_the_default_device() -> None:
+    axis = Axis(8, 1.0, 0.5, periodic=True)
+    with torch.device("meta"):
+        assert not axis.values.is_meta
+        assert not axis.waves.is_meta
+
+
 @pytest.mark.parametrize("factor", [1, 2, 3, 6])
 def test_coarser_cells_are_means_of_their_parts(factor: int) -> None:
     axis = Axis(12, 3.0, 0.2, periodic=True)

@@ -1,5 +1,7 @@
 """The meter tells broken layers from good ones, and the number it gives is the right one."""
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -9,6 +11,7 @@ from armillary.harmonics import random_field, rotate
 from armillary.nn import DiscoConv, SphereMean
 from armillary.spaces import Equiangular, GaussLegendre
 from armillary.testing import GroupAction, check_layer, commutation_error, equivariance_error, invariance_error
+from armillary.testing.meter import device_of
 
 GRID = GaussLegendre(12)
 
@@ -75,6 +78,21 @@ def test_errors():
         equivariance_error(nn.AvgPool2d(2), GRID, channels=1)
 
 
+class Nameless(nn.Module):
+    """A good layer whose repr is that of a plain object."""
+
+    in_channels = 2
+
+    def forward(self, x):
+        GRID.check_field(x)
+        if x.shape[1] != 2:
+            raise ValueError("channels")
+        return x
+
+    def __repr__(self):
+        return object.__repr__(self)
+
+
 class Layer(nn.Module):
     """A good layer with one fault of choice."""
 
@@ -82,6 +100,9 @@ class Layer(nn.Module):
         super().__init__()
         self.fault, self.in_channels = fault, 2
         self.inner = nn.Conv2d(2, 2, 1)
+        if fault == "save and load":  # what is loaded is not used
+            self.gain = torch.nn.Parameter(torch.ones(1))
+            self.register_load_state_dict_pre_hook(lambda _, state, prefix, *rest: state[f"{prefix}gain"].add_(1))
         if fault == "state size":
             self.register_buffer("table", torch.zeros(5))
 
@@ -96,7 +117,13 @@ class Layer(nn.Module):
             torch._dynamo.graph_break()
         if self.fault == "batch":
             x = x - x.mean(0, keepdim=True)
+        if self.fault == "layout" and not x.is_contiguous():
+            x = x.flip(1)
         y = self.inner(x)
+        if self.fault == "save and load":
+            y = y * self.gain
+        if self.fault == "float32" and x.dtype == torch.float32:
+            y = y.bfloat16().float()
         return y.double() if self.fault == "float32 dtype" else y
 
 
@@ -108,11 +135,68 @@ def test_contract_passes_a_good_layer_and_reports_numbers():
 
 @pytest.mark.parametrize(
     "fault",
-    ["wrong grid", "wrong channels", "gradients", "compile", "batch", "state size", "float32 dtype"],
+    [
+        "wrong grid",
+        "wrong channels",
+        "gradients",
+        "compile",
+        "batch",
+        "layout",
+        "save and load",
+        "state size",
+        "float32",
+        "float32 dtype",
+    ],
 )
-def test_contract_names_the_fault(fault):
-    with pytest.raises(AssertionError, match=fault):
+def test_contract_names_the_fault_and_no_other(fault):
+    with pytest.raises(AssertionError) as caught:
         check_layer(Layer(fault), GRID, compile=fault == "compile")
+    assert re.findall(r"^  ([a-z][a-z0-9 ]*): ", str(caught.value), re.MULTILINE) == [fault]
+
+
+def test_contract_asks_for_a_repr_without_addresses():
+    with pytest.raises(AssertionError, match="  repr: repr names the layer"):
+        check_layer(Nameless(), GRID, compile=False)
+
+
+class Counting(nn.Module):
+    """Remembers nothing but which device its constants are on."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("gain", torch.ones(3, 1), persistent=False)
+
+    def forward(self, x):
+        return x * self.gain
+
+
+def test_all_elements_of_a_finite_group_are_tried():
+    tried = []
+
+    def act(g, x):
+        tried.append(g)
+        return x.roll(g, dims=-1)
+
+    symmetry = GroupAction((3, 7), range(7), act, lambda g, y: y.roll(g, dims=-1), ())
+    check_layer(Counting(), symmetry, compile=False)
+    assert sorted(tried) == list(range(7))
+    tried.clear()
+    commutation_error(Counting(), symmetry, count=2)
+    assert len(tried) == 2
+
+
+def test_inputs_go_where_the_layer_is():
+    """A layer with buffers only, or with parameters, on another device; without either on the CPU."""
+    assert device_of(Counting().to("meta")) == torch.device("meta")
+    assert device_of(nn.Conv2d(1, 1, 1).to("meta")) == torch.device("meta")
+    assert device_of(nn.ReLU()) == torch.device("cpu")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_the_contract_on_cuda():
+    symmetry = GroupAction((3, 7), range(7), _roll, _roll, ("wrong channels",))
+    check_layer(_AnyLength(3, 2, 3, padding=1, padding_mode="circular").cuda(), symmetry, compile=False)
+    check_layer(Counting().cuda(), GroupAction((3, 7), range(7), _roll, _roll, ()), compile=False)
 
 
 def test_contract_judges_equivariance_only_if_asked():

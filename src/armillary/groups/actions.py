@@ -144,7 +144,7 @@ class SubsetAction(_Derived):
     """
 
     def __init__(self, of: Action, k: int) -> None:
-        _check_k(k, of.size)
+        checked_integer("k", k, 1, of.size)
         super().__init__(of, k, math.comb(of.size, k), combinations(range(of.size), k))
 
     def number(self, members: np.ndarray) -> np.ndarray:
@@ -165,7 +165,7 @@ class TupleAction(_Derived):
     """
 
     def __init__(self, of: Action, k: int) -> None:
-        _check_k(k, of.size)
+        checked_integer("k", k, 1, of.size)
         super().__init__(of, k, math.perm(of.size, k), permutations(range(of.size), k))
 
     def number(self, members: np.ndarray) -> np.ndarray:
@@ -195,8 +195,3 @@ def merged(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndar
     graph = coo_array((np.ones(len(first), dtype=np.int8), (first, second)), shape=(count, count))
     found = connected_components(graph, directed=False)[1][labels]
     return numbered(found)
-
-
-def _check_k(k: int, n: int) -> None:
-    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= n:
-        raise ValueError(f"got k = {k!r}, wanted an integer from 1 to n = {n}.")

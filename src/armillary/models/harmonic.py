@@ -1,4 +1,4 @@
-"""The network of the harmonic networks paper for small images, and the plain CNN beside it.
+"""A network after the harmonic networks paper for small images, and the plain CNN beside it.
 
 Shape legend: B batch, C channels, K classes, H and W pixels.
 """
@@ -11,7 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from armillary.groups import Orders
-from armillary.nn import CircularHarmonics, HarmonicConv, ImageMeanPool, MagnitudeBatchNorm, MagnitudeReLU, Magnitudes
+from armillary.nn import (
+    CircularHarmonics,
+    HarmonicConv,
+    HarmonicSequential,
+    ImageInput,
+    ImageMeanPool,
+    MagnitudeBatchNorm,
+    MagnitudeReLU,
+    Magnitudes,
+)
 from armillary.spaces import ImageGrid
 
 
@@ -23,12 +32,12 @@ class HarmonicClassifier(nn.Module):
     many channels of each order as classes; their magnitudes are summed over orders and averaged over the image.
 
     Shapes: (B, in_channels, *grid.shape) → (B, out_channels). With the defaults and one channel in, on 28 × 28 pixels,
-    it is the paper's network for rotated MNIST: orders 0 and 1, 5 × 5 pixels, four rings. ``basis`` as for
-    ``HarmonicConv``. Quarter turns of square images leave the scores as they are to rounding.
+    it has the plan of the paper's network for rotated MNIST: orders 0 and 1, 5 × 5 pixels, the widths and the pooling
+    (docs/hnets.md lists what differs). ``basis`` as for ``HarmonicConv``. Quarter turns of square images leave the
+    scores as they are to rounding.
 
     Raises: ValueError for no width, a size that cannot be halved between widths, or an input of another shape.
-    Source: Worrall et al. 2017 (arXiv 1612.04642); pinned by
-    ``tests/models/test_harmonic.py``.
+    Source: Worrall et al. 2017 (arXiv 1612.04642); pinned by ``tests/models/test_harmonic.py``.
     """
 
     def __init__(
@@ -54,7 +63,7 @@ class HarmonicClassifier(nn.Module):
             layers += [HarmonicConv(before, orders, grid, basis=basis), MagnitudeReLU(orders, grid)]
             layers += [HarmonicConv(orders, orders, grid, basis=basis), MagnitudeBatchNorm(orders, grid)]
             before = orders
-        self.body = nn.Sequential(*layers)
+        self.body = HarmonicSequential(*layers)
         scores = Orders.upto(highest, out_channels)
         self.head = HarmonicConv(before, scores, grid, basis=basis)
         self.magnitudes = Magnitudes(scores, grid)
@@ -88,6 +97,7 @@ class PlainClassifier(nn.Module):
         if size % 2 == 0:
             raise ValueError(f"PlainClassifier: got size = {size}, wanted an odd number of pixels.")
         self.in_channels, self.grid = in_channels, grid
+        self.input = ImageInput(in_channels, grid, "PlainClassifier")
         layers: list[nn.Module] = []
         before = in_channels
         for level, width in enumerate(widths):
@@ -103,13 +113,7 @@ class PlainClassifier(nn.Module):
         self.head = nn.Conv2d(before, out_channels, size, padding=size // 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        self.grid.check_field(x, "PlainClassifier")
-        if x.ndim != 4 or x.shape[1] != self.in_channels:
-            raise ValueError(
-                f"x has shape {tuple(x.shape)}, PlainClassifier was built for (batch, {self.in_channels}, "
-                f"{self.grid.height}, {self.grid.width}): pass other in_channels, or reshape x."
-            )
-        return self.head(self.body(x)).mean((-2, -1))
+        return self.head(self.body(self.input(x))).mean((-2, -1))
 
 
 def _check_widths(widths: Sequence[int]) -> None:

@@ -6,12 +6,16 @@ differ in what it sees and in how a pose is read off. Shape legend: B batch, C c
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from armillary.nn import SoftArgmax, WarpImage, with_warp_padding
+from armillary.nn import Foldable, ImageInput, SoftArgmax, WarpImage, with_warp_padding
+from armillary.nn.averages import working_dtype
+from armillary.nn.fold import stock_graph
 from armillary.nn.warp import Interpolation
 from armillary.spaces import Axis, ImageGrid, Warp
 
@@ -30,7 +34,7 @@ class WarpedPose(nn.Module):
     Shapes: (B, in_channels, *grid.shape) → (B, 2), u in the units of ``warp.axes``, both of whose sizes must be
     divisible by ``2^(len(widths) - 1)``. ``widths`` are the channels of the blocks.
     Raises: ValueError for sizes that cannot be halved, no widths, or an input with other channels or off the grid.
-    Source: Henriques & Vedaldi 2017 (arXiv 1609.04382), section 5; the sizes are ours. Pinned by
+    Source: Henriques & Vedaldi 2017 (arXiv 1609.04382), section 6; the sizes are ours. Pinned by
     ``tests/models/test_warped.py``.
     """
 
@@ -44,6 +48,7 @@ class WarpedPose(nn.Module):
     ) -> None:
         super().__init__()
         self.in_channels, self.grid = in_channels, grid
+        self.input = ImageInput(in_channels, grid, "WarpedPose")
         self.warp = WarpImage(warp, grid, interpolation)
         self.features = with_warp_padding(_cnn(in_channels, widths, maps=1), warp)
         self.head = SoftArgmax([axis.coarser(_reduction(widths)) for axis in warp.axes])
@@ -52,8 +57,7 @@ class WarpedPose(nn.Module):
             self.head.bias.copy_(-torch.tensor(middles))
 
     def forward(self, x: Tensor) -> Tensor:
-        _check(x, self.in_channels, self.grid, "WarpedPose")
-        return self.head(self.features(self.warp(x)))[:, 0]
+        return self.head(self.features(self.warp(self.input(x))))[:, 0]
 
 
 class PlanarPose(nn.Module):
@@ -70,14 +74,14 @@ class PlanarPose(nn.Module):
     ) -> None:
         super().__init__()
         self.in_channels, self.grid = in_channels, grid
+        self.input = ImageInput(in_channels, grid, "PlanarPose")
         self.features = _cnn(in_channels, widths, maps=2)
         pixels = [Axis(size, 1 / size - 1, 2 / size).coarser(_reduction(widths)) for size in grid.shape]
         self.head = SoftArgmax(pixels, maps=2)
         self.readout = _Readout(4, axes)
 
     def forward(self, x: Tensor) -> Tensor:
-        _check(x, self.in_channels, self.grid, "PlanarPose")
-        return self.readout(self.head(self.features(x)).flatten(1))
+        return self.readout(self.head(self.features(self.input(x))).flatten(1))
 
 
 class FullyConnectedPose(nn.Module):
@@ -92,16 +96,16 @@ class FullyConnectedPose(nn.Module):
     ) -> None:
         super().__init__()
         self.in_channels, self.grid = in_channels, grid
+        self.input = ImageInput(in_channels, grid, "FullyConnectedPose")
         self.features = _blocks(in_channels, widths)
         pixels = [Axis(size).coarser(_reduction(widths)).size for size in grid.shape]
         self.readout = _Readout(widths[-1] * pixels[0] * pixels[1], axes)
 
     def forward(self, x: Tensor) -> Tensor:
-        _check(x, self.in_channels, self.grid, "FullyConnectedPose")
-        return self.readout(self.features(x).flatten(1))
+        return self.readout(self.features(self.input(x)).flatten(1))
 
 
-class _Readout(nn.Module):
+class _Readout(nn.Module, Foldable):
     """(B, features) → (B, 2): a linear map to one number for each axis, or to a direction where it is periodic."""
 
     def __init__(self, in_features: int, axes: tuple[Axis, Axis]) -> None:
@@ -110,12 +114,24 @@ class _Readout(nn.Module):
         self.linear = nn.Linear(in_features, sum(2 if axis.periodic else 1 for axis in axes))
 
     def forward(self, x: Tensor) -> Tensor:
-        parts = self.linear(x).split([2 if axis.periodic else 1 for axis in self.axes], dim=-1)
-        found = [
-            axis.wrap(axis.pointed_at(part)) if axis.periodic else part[..., 0]
-            for axis, part in zip(self.axes, parts, strict=True)
-        ]
+        y = self.linear(x)
+        y = y.to(working_dtype(y.dtype))  # a direction in half precision would point at few angles
+        return self._values(y, torch.finfo(y.dtype).eps)
+
+    def _values(self, y: Tensor, rounding: float) -> Tensor:
+        found: list[Tensor] = []
+        start = 0
+        for axis in self.axes:
+            if axis.periodic:
+                found.append(axis.wrap(axis.pointed_at(y[..., start : start + 2], rounding)))
+            else:
+                found.append(y[..., start])
+            start += 2 if axis.periodic else 1
         return torch.stack(found, dim=-1)
+
+    def folded(self) -> nn.Module:
+        rounding = torch.finfo(working_dtype(self.linear.weight.dtype)).eps
+        return nn.Sequential(copy.deepcopy(self.linear), stock_graph(partial(self._values, rounding=rounding)))
 
 
 def _blocks(in_channels: int, widths: Sequence[int]) -> nn.Sequential:
@@ -135,12 +151,3 @@ def _cnn(in_channels: int, widths: Sequence[int], maps: int) -> nn.Sequential:
 
 def _reduction(widths: Sequence[int]) -> int:
     return 2 ** (len(widths) - 1)
-
-
-def _check(x: Tensor, in_channels: int, grid: ImageGrid, who: str) -> None:
-    if x.ndim != 4 or x.shape[1] != in_channels:
-        raise ValueError(
-            f"x has shape {tuple(x.shape)}, {who} was built for (batch, {in_channels}, {grid.height}, {grid.width}): "
-            f"pass in_channels={x.shape[1] if x.ndim == 4 else '…'} or reshape x."
-        )
-    grid.check_field(x, who)

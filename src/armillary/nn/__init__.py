@@ -1,15 +1,19 @@
 """Layers, losses and metrics: ordinary modules on plain tensors, built with the space the data lies on."""
 
+from armillary.nn.disc_mask import DiscMask
 from armillary.nn.disco import DiscoConv, DiscoConvTranspose, rings
 from armillary.nn.disco_so3 import DiscoLift, DiscoSO3Conv
 from armillary.nn.dropout import FieldDropout
 from armillary.nn.fold import Foldable, fold
 from armillary.nn.gcnn import GroupConv, LiftConv
 from armillary.nn.gcnn_filters import HarmonicFilters, PixelFilters, PlanarFilters
-from armillary.nn.gcnn_pooling import GroupBatchNorm, GroupPool, PlaneGlobalPool, PlanePool
+from armillary.nn.gcnn_pooling import GroupBatchNorm, GroupPool, GroupRestrict, PlaneGlobalPool, PlanePool
 from armillary.nn.harmonic import HarmonicConv
-from armillary.nn.harmonic_layers import BlurPool, ImageMeanPool, MagnitudeBatchNorm, MagnitudeReLU, Magnitudes
+from armillary.nn.harmonic_fields import HarmonicSequential
+from armillary.nn.harmonic_layers import MagnitudeBatchNorm, MagnitudeReLU, Magnitudes
+from armillary.nn.harmonic_pooling import BlurPool, ImageMeanPool
 from armillary.nn.homogeneous import HomogeneousConv, SpectralConv
+from armillary.nn.image_input import ImageInput
 from armillary.nn.linear import PointwiseLinear
 from armillary.nn.losses import CrossEntropyLoss, DiceLoss, GradientLoss, L1Loss, L2Loss, SumLoss
 from armillary.nn.metrics import ClassificationMetrics, Metrics, RegressionMetrics, SegmentationMetrics
@@ -31,6 +35,7 @@ __all__ = [
     "CrossEntropyLoss",
     "CustomBasis",
     "DiceLoss",
+    "DiscMask",
     "DiscoConv",
     "DiscoConvTranspose",
     "DiscoLift",
@@ -43,9 +48,12 @@ __all__ = [
     "GroupBatchNorm",
     "GroupConv",
     "GroupPool",
+    "GroupRestrict",
     "HarmonicConv",
     "HarmonicFilters",
+    "HarmonicSequential",
     "HomogeneousConv",
+    "ImageInput",
     "ImageMeanPool",
     "L1Loss",
     "L2Loss",

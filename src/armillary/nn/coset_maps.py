@@ -21,6 +21,7 @@ from armillary.groups import Orbitals
 from armillary.groups.actions import subset_rank
 from armillary.ops.constants import ConstantModule
 from armillary.ops.gather_sum import gather_sum
+from armillary.ops.integers import checked_integer
 
 _MOST_RELATIONS = 2**24  # numbers in the constant of ``ByRelations``
 SMALL = 3  # how much longer a multiplication takes in many small products than in a large one (measured)
@@ -156,8 +157,7 @@ def choose(path: str | None, ways: Mapping[str, tuple[float, Callable[[], Way]]]
 def check_channels(in_channels: int, out_channels: int) -> None:
     """Raises: ValueError for what is no positive integer."""
     for name, size in (("in_channels", in_channels), ("out_channels", out_channels)):
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise ValueError(f"got {name} = {size!r}, wanted an integer >= 1.")
+        checked_integer(name, size, 1)
 
 
 class CosetMap(nn.Module, ABC):

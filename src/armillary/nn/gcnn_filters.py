@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from armillary.groups import FiniteGroup
 from armillary.ops.constants import ConstantModule
+from armillary.ops.integers import checked_integer
 from armillary.spaces.plane_group import is_pixel_group, matrices_of
 
 
@@ -30,13 +31,9 @@ class PlanarFilters(ABC):
         """A module from weights (O, I, *shape), or (O, I, |S|, *shape) where not ``lift``, to (O, |S|, I, 1 or |S|, k,
         k) with ``W[o, s, i, s', d] = ψ[o, i, s⁻¹s'](s⁻¹ d)``.
 
+        Turned copies are exact for groups that permute pixels (``spaces.plane_group.is_pixel_group``).
         Raises: ValueError for a group whose elements these filters cannot follow.
         """
-
-    @property
-    @abstractmethod
-    def exact(self) -> bool:
-        """Whether turned copies are exact for every group that is accepted."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +54,6 @@ class PixelFilters(PlanarFilters):
             )
         return _PixelExpansion(group, kernel_size, lift)
 
-    @property
-    def exact(self) -> bool:
-        return True
-
 
 @dataclass(frozen=True)
 class HarmonicFilters(PlanarFilters):
@@ -73,7 +66,9 @@ class HarmonicFilters(PlanarFilters):
 
     ``rings`` defaults to one for each pixel of the radius, (k+1)//2. With a fixed number the same filter is sampled
     ever more finely as k grows, and the error of the turns in between falls; with the default it does not.
-    Lengths are in pixels. Raises: ValueError for rings < 1, width ≤ 0 or max_frequency < 0.
+    A window of one pixel has one function, whatever ``rings``.
+    Lengths are in pixels. Raises: ValueError for rings < 1, width ≤ 0 or max_frequency < 0; from ``expansion``, for
+    rings that are too many for the window, so that one of them reaches no pixel.
     """
 
     rings: int | None = None
@@ -81,23 +76,29 @@ class HarmonicFilters(PlanarFilters):
     width: float = 0.6
 
     def __post_init__(self) -> None:
-        if (self.rings is not None and self.rings < 1) or (self.max_frequency or 0) < 0 or not self.width > 0:
-            raise ValueError(f"got {self}, wanted rings >= 1, max_frequency >= 0 and width > 0.")
+        if self.rings is not None:
+            checked_integer("rings", self.rings, 1, who="HarmonicFilters")
+        if self.max_frequency is not None:
+            checked_integer("max_frequency", self.max_frequency, 0, who="HarmonicFilters")
+        if not self.width > 0:
+            raise ValueError(f"HarmonicFilters: got width = {self.width}, wanted a number > 0.")
 
     def functions(self, kernel_size: int) -> list[tuple[float, int, bool]]:
         """Radius, frequency, and whether it is the sine, of each function."""
-        count = (kernel_size + 1) // 2 if self.rings is None else self.rings
         spacing = self._spacing(kernel_size)
         found = []
-        for j in range(count):
+        for j in range(self._count(kernel_size)):
             most = int(np.pi * j * spacing / 2 + 1e-9)
             most = most if self.max_frequency is None else min(most, self.max_frequency)
             found += [(j * spacing, m, odd) for m in range(most + 1) for odd in (False, True) if m or not odd]
         return found
 
+    def _count(self, kernel_size: int) -> int:
+        return (kernel_size + 1) // 2 if self.rings is None or kernel_size == 1 else self.rings
+
     def _spacing(self, kernel_size: int) -> float:
-        count = (kernel_size + 1) // 2 if self.rings is None else self.rings
-        return (kernel_size - 1) / 2 / (count - 1) if count > 1 and kernel_size > 1 else max(1.0, (kernel_size - 1) / 2)
+        count = self._count(kernel_size)
+        return (kernel_size - 1) / 2 / (count - 1) if count > 1 else max(1.0, (kernel_size - 1) / 2)
 
     def values(self, kernel_size: int, points: np.ndarray) -> np.ndarray:
         """The functions at points (..., 2), in pixels from the centre: (P, ...)."""
@@ -116,13 +117,11 @@ class HarmonicFilters(PlanarFilters):
     def expansion(self, group: FiniteGroup, kernel_size: int, lift: bool) -> nn.Module:
         offsets = window_offsets(kernel_size)
         norm = np.sqrt((self.values(kernel_size, offsets) ** 2).sum(axis=(1, 2)))
+        if not norm.min() > 1e-100:
+            raise ValueError(f"{self}: a ring reaches none of {kernel_size} × {kernel_size} pixels, take fewer rings.")
         turned = np.einsum("sij,uvi->suvj", matrices_of(group), offsets)  # s⁻¹ d = Mᵀ d
         basis = self.values(kernel_size, turned) / norm[:, None, None, None]
-        return _BasisExpansion(torch.as_tensor(basis), group, lift)
-
-    @property
-    def exact(self) -> bool:
-        return False
+        return _BasisExpansion(torch.as_tensor(basis, device="cpu"), group, lift)
 
 
 def window_offsets(kernel_size: int) -> np.ndarray:
@@ -137,10 +136,8 @@ def _relative(group: FiniteGroup) -> np.ndarray:
     return group.table[group.inverses].astype(np.int64)
 
 
-class _PixelExpansion(nn.Module):
+class _PixelExpansion(ConstantModule):
     """Copies weights by the index table (s, s', u, v) → (s⁻¹s', u, v at s⁻¹ d)."""
-
-    index: Tensor
 
     def __init__(self, group: FiniteGroup, k: int, lift: bool) -> None:
         super().__init__()
@@ -149,27 +146,29 @@ class _PixelExpansion(nn.Module):
         column, row = np.rint(turned[..., 0]).astype(np.int64), k - 1 - np.rint(turned[..., 1]).astype(np.int64)
         tap = row * k + column  # (S, k, k)
         index = tap[:, None] if lift else _relative(group)[:, :, None, None] * k * k + tap[:, None]
-        self.shape = index.shape
-        self.register_buffer("index", torch.as_tensor(index.reshape(-1)), persistent=False)
+        self.shape = index.shape[1:]  # (1 or S', k, k)
+        self.register_constant("index", torch.as_tensor(index.reshape(group.order, 1, -1), device="cpu"))
 
     def forward(self, weight: Tensor) -> Tensor:
-        chosen = weight.flatten(2).index_select(2, self.index)
-        return chosen.reshape(*weight.shape[:2], *self.shape).permute(0, 2, 1, 3, 4, 5)
+        index, flat = self.constant("index", weight), weight.flatten(2).unsqueeze(1)
+        O, _, I, copies = flat.shape
+        shape = (O, len(index), I, copies)
+        return flat.expand(shape).gather(3, index.expand(shape)).unflatten(3, self.shape)
 
 
 class _BasisExpansion(ConstantModule):
     """Sums of basis functions at turned pixels."""
 
-    relative: Tensor
-
     def __init__(self, basis: Tensor, group: FiniteGroup, lift: bool) -> None:
         super().__init__()
         self.lift = lift
         self.register_constant("basis", basis)  # (P, S, k, k)
-        self.register_buffer("relative", torch.as_tensor(_relative(group)), persistent=False)
+        self.register_constant("relative", torch.as_tensor(_relative(group).reshape(-1), device="cpu"))
 
     def forward(self, weight: Tensor) -> Tensor:
         basis = self.constant("basis", weight)
         if self.lift:
             return torch.einsum("oip,psuv->osiuv", weight, basis).unsqueeze(3)
-        return torch.einsum("oistp,psuv->osituv", weight[:, :, self.relative], basis)
+        order = basis.shape[1]
+        turned = weight.index_select(2, self.constant("relative", weight)).unflatten(2, (order, order))
+        return torch.einsum("oistp,psuv->osituv", turned, basis)

@@ -37,7 +37,8 @@ class _SumOverProcesses(torch.autograd.Function):
 _sum_over_processes: Callable[[Tensor], Tensor] = _SumOverProcesses.apply
 
 
-def _world_size() -> int:
+def processes() -> int:
+    """How many processes train together: 1 where torch.distributed is not initialised."""
     distributed = torch.distributed
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
@@ -48,7 +49,7 @@ def merge_over_processes(mean_C: Tensor, var_C: Tensor, samples: int) -> tuple[T
     ``mean = Σ_r n_r mean_r / N``, ``var = Σ_r n_r (var_r + (mean_r - mean)²) / N``: no difference of large squares. One
     collective, differentiable. The identity where torch.distributed is not initialised or has one process.
     """
-    world = _world_size()
+    world = processes()
     if world == 1:
         return mean_C, var_C
     count = torch.full_like(mean_C[:1], samples)
@@ -60,6 +61,11 @@ def merge_over_processes(mean_C: Tensor, var_C: Tensor, samples: int) -> tuple[T
     share = (rows[:, -1:] / rows[:, -1:].sum()).detach()
     mean = (share * means).sum(0)
     return mean, (share * (variances + (means - mean).square())).sum(0)
+
+
+def total_over_processes(value: Tensor) -> Tensor:
+    """The sum of a tensor over all processes, without gradients; itself where there is one process."""
+    return value if processes() == 1 else _sum_over_processes(value.detach())
 
 
 class _SphereNorm(ConstantModule, ABC):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from armillary.nn.averages import working_dtype
+from armillary.nn.fold import Foldable, stock_graph
 from armillary.ops.constants import ConstantModule
+from armillary.ops.precision import without_autocast
 from armillary.spaces import Axis
 
 
-class SoftArgmax(ConstantModule):
+class SoftArgmax(ConstantModule, Foldable):
     """The mean position under the softmax of each map, with a learned scale and bias: coordinates u.
 
     Equation: with p = softmax of a map over all its pixels and m_a the middle of an axis,
@@ -21,15 +25,19 @@ class SoftArgmax(ConstantModule):
     that no direction is marked, the argument is 0 with zero gradient.
 
     Shapes: (B, maps, rows, columns) → (B, maps, 2), in the units of ``axes`` (``warp.axes``, or their ``coarser``).
+    Computed and given in float32 under autocast and for half precision: positions have more digits than responses.
     State dict: ``bias`` (maps, 2) and ``scale`` (maps, number of axes that are not periodic), starting at 0 and 1.
 
     Symmetry: shifts of the map along a periodic axis shift u by as many steps, exactly; along others as long as nothing
     of the peak crosses the edge.
 
     Raises: ValueError for maps < 1, axes that are not two, or an input of another shape.
-    Source: Henriques & Vedaldi 2017 (arXiv 1609.04382), section 5; the circular mean is ours. Pinned by
+    Source: Henriques & Vedaldi 2017 (arXiv 1609.04382), section 6.1, eq. 10; the circular mean is ours. Pinned by
     ``tests/nn/test_soft_argmax.py``.
     """
+
+    rows: Tensor
+    columns: Tensor
 
     def __init__(self, axes: Sequence[Axis], maps: int = 1) -> None:
         super().__init__()
@@ -49,17 +57,31 @@ class SoftArgmax(ConstantModule):
                 f"x has shape {tuple(x.shape)}, SoftArgmax was built for (batch, {', '.join(map(str, shape))}): build "
                 f"it with the axes of the response map (axis.coarser(2) after a pooling by 2)."
             )
-        p = x.flatten(2).softmax(-1).unflatten(2, x.shape[2:])
-        scales = iter(self.scale.to(p.dtype).unbind(-1))
-        found = []
-        for k, (name, axis) in enumerate(zip(("rows", "columns"), self.axes, strict=True)):
-            mean = p.sum(-1 if k == 0 else -2) @ self.constant(name, p)
-            bias = self.bias[:, k].to(p.dtype)
+        x = x.to(working_dtype(x.dtype))
+        with without_autocast(x):
+            rows, columns = self.constant("rows", x), self.constant("columns", x)
+            return self._positions(x, rows, columns, self.scale.to(x), self.bias.to(x), torch.finfo(x.dtype).eps)
+
+    def _positions(
+        self, x: Tensor, rows: Tensor, columns: Tensor, scale: Tensor, bias: Tensor, rounding: float
+    ) -> Tensor:
+        p = x.flatten(2).softmax(-1).unflatten(2, (self.axes[0].size, self.axes[1].size))
+        means = (p.sum(-1) @ rows, p.sum(-2) @ columns)
+        found: list[Tensor] = []
+        straight = 0
+        for k, axis in enumerate(self.axes):
             if axis.periodic:
-                found.append(axis.wrap(axis.pointed_at(mean) + bias))
+                found.append(axis.wrap(axis.pointed_at(means[k], rounding) + bias[:, k]))
             else:
-                found.append(self.middles[k] + next(scales) * mean[..., 0] + bias)
+                found.append(self.middles[k] + scale[:, straight] * means[k][..., 0] + bias[:, k])
+                straight += 1
         return torch.stack(found, dim=-1)
+
+    def folded(self) -> nn.Module:
+        dtype = working_dtype(self.bias.dtype)
+        parts = {"rows": self.rows, "columns": self.columns, "scale": self.scale, "bias": self.bias}
+        function = partial(self._positions, rounding=torch.finfo(dtype).eps)
+        return stock_graph(function, **{name: value.to(dtype) for name, value in parts.items()})
 
     def extra_repr(self) -> str:
         return f"{self.axes[0]}, {self.axes[1]}, maps={self.maps}"

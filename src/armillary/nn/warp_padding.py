@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from armillary.nn.fold import Foldable
 from armillary.spaces import Warp
 
 
-class WarpPad(nn.Module):
+class WarpPad(nn.Module, Foldable):
     """Pads (B, C, rows, columns) by (top, bottom, left, right): around the circle on periodic axes, else by zeros.
 
     ``periodic`` tells which axes wrap: rows, columns (``warp.periodic``). To be put before whatever then needs no
@@ -44,12 +47,16 @@ class WarpPad(nn.Module):
             x = F.pad(x, self._around, mode="circular")
         return F.pad(x, self._zeros) if max(self._zeros) else x
 
+    def folded(self) -> nn.Sequential:
+        steps: list[nn.Module] = [nn.CircularPad2d(self._around)] if max(self._around) else []
+        return nn.Sequential(*steps, *([nn.ZeroPad2d(self._zeros)] if max(self._zeros) else []))
+
     def extra_repr(self) -> str:
         wrap = " and ".join(name for name, wraps in zip(("rows", "columns"), self.periodic, strict=True) if wraps)
         return f"{self.padding}, {wrap or 'nothing'} wrapped"
 
 
-class WarpConv2d(nn.Module):
+class WarpConv2d(nn.Module, Foldable):
     """The convolution of an ``nn.Conv2d``, with its padding wrapped on periodic axes.
 
     ``y_o(n) = b_o + Σ_c Σ_k w_ock x_c(n + k)`` with n + k taken around the circle on periodic axes and x zero outside
@@ -57,6 +64,7 @@ class WarpConv2d(nn.Module):
     it takes over. At stride 1 it commutes exactly with shifts along periodic axes; at stride s with those by multiples
     of s, if s divides the axis.
 
+    Zeros alike on both sides are left to the convolution (``padding``), which pads without a copy.
     Raises: ValueError for a ``padding_mode`` other than "zeros", or an input with other channels.
     Pinned by ``tests/nn/test_warp_padding.py``.
     """
@@ -70,7 +78,11 @@ class WarpConv2d(nn.Module):
         self.in_channels, self.out_channels, self.kernel_size = conv.in_channels, conv.out_channels, conv.kernel_size
         self.stride, self.dilation, self.groups = conv.stride, conv.dilation, conv.groups
         self.weight, self.bias = conv.weight, conv.bias
-        self.pad = WarpPad(_padding(conv), periodic)
+        top, bottom, left, right = _padding(conv)
+        rows = top if not periodic[0] and top == bottom else 0
+        columns = left if not periodic[1] and left == right else 0
+        self.padding = (rows, columns)
+        self.pad = WarpPad((top - rows, bottom - rows, left - columns, right - columns), periodic)
 
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim != 4 or x.shape[1] != self.in_channels:
@@ -78,10 +90,23 @@ class WarpConv2d(nn.Module):
                 f"x has shape {tuple(x.shape)}, WarpConv2d was built for (batch, {self.in_channels}, rows, columns): "
                 f"build it from a convolution with in_channels={x.shape[1] if x.ndim == 4 else '…'} or reshape x."
             )
-        return F.conv2d(self.pad(x), self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+        return F.conv2d(self.pad(x), self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+    def folded(self) -> nn.Module:
+        channels: tuple[int, int] = (self.in_channels, self.out_channels)
+        options: dict[str, Any] = {name: getattr(self, name) for name in ("stride", "padding", "dilation", "groups")}
+        kernel: Any = self.kernel_size
+        conv = nn.Conv2d(*channels, kernel, **options, bias=self.bias is not None).to(self.weight)
+        with torch.no_grad():
+            conv.weight.copy_(self.weight)
+            if self.bias is not None and conv.bias is not None:
+                conv.bias.copy_(self.bias)
+        return nn.Sequential(*self.pad.folded(), conv)
 
     def extra_repr(self) -> str:
         parts = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"]
+        if max(self.padding):
+            parts.append(f"padding={self.padding}")
         if self.dilation != (1, 1):
             parts.append(f"dilation={self.dilation}")
         if self.groups > 1:
@@ -98,15 +123,16 @@ def with_warp_padding(network: nn.Module, warp: Warp) -> nn.Module:
     What pads outside of modules (``F.conv2d`` with a padding, in some ``forward``) is not seen.
 
     Raises: ValueError, where an axis is periodic, for layers that reach over the edge in a way that cannot be wrapped:
-    pooling with padding, transposed convolution, smooth upsampling, zero, reflecting or replicating padding, and
-    subclasses of ``nn.Conv2d``, whose forward is their own; the message names the layer.
+    pooling with padding or ``ceil_mode``, transposed convolution, smooth upsampling, zero, reflecting or replicating
+    padding, subclasses of ``nn.Conv2d``, whose forward is their own, and convolutions with hooks or parametrisations
+    (spectral norm), which would be lost; the message names the layer.
     """
     network = copy.deepcopy(network)
     if not any(warp.periodic):
         return network
     wrapped: dict[nn.Module, nn.Module] = {}
     for name, module in list(network.named_modules(remove_duplicate=False)):
-        if type(module) is nn.Conv2d:
+        if type(module) is nn.Conv2d and module.padding_mode == "zeros" and not _has_hooks(module):
             if max(_padding(module)):
                 wrapped.setdefault(module, WarpConv2d(module, warp.periodic))
                 parent, _, child = name.rpartition(".")
@@ -115,7 +141,7 @@ def with_warp_padding(network: nn.Module, warp: Warp) -> nn.Module:
         elif _reaches_over_the_edge(module):
             raise ValueError(
                 f"got {name or 'the network'} = {module}, whose edge cannot be wrapped: wanted padding in nn.Conv2d "
-                f"only; put nn.WarpPad before a layer without padding of its own."
+                f"only, with zeros and no hooks; put nn.WarpPad before a layer without padding of its own."
             )
     return wrapped.get(network, network)
 
@@ -138,5 +164,12 @@ def _reaches_over_the_edge(module: nn.Module) -> bool:
         return False
     if isinstance(module, nn.ConvTranspose2d):
         return True
+    if getattr(module, "ceil_mode", False):
+        return True
     padding = getattr(module, "padding", 0)
     return any(padding) if isinstance(padding, tuple) else padding not in (0, "valid")
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return any(getattr(module, name) for name in hooks)

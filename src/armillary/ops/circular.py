@@ -25,7 +25,10 @@ import torch
 from scipy.special import ive
 from torch import Tensor
 
+from armillary.ops.integers import checked_integer
+
 LOST = 1e-6  # of the norm of a filter: nothing but rounding remains of it
+SMALLEST = 1e-100  # a norm whose square is still far from underflow
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,8 @@ class CircularHarmonics:
     Error: under a wave of wavenumber κ → 0 the relative error of steering falls as ``κ^(size - |m|)`` or faster with
     matched moments; without, as κ² for m = 1 and not at all for m = 2.
 
-    Raises: ValueError for an even size or one below 3, no ring, or sigma outside of (0, (size - 1)/2).
+    Raises: ValueError for an even size or one below 3, no ring, sigma outside of (0, (size - 1)/2); from ``filters``,
+    for a sigma so small that a ring between pixels reaches none.
     Source: Worrall et al. 2017 (arXiv 1612.04642); the closed form and the moments are ours. Pinned
     by ``tests/ops/test_circular.py``.
     """
@@ -52,10 +56,10 @@ class CircularHarmonics:
     match_moments: bool = True
 
     def __post_init__(self) -> None:
-        if self.size < 3 or self.size % 2 == 0:
+        checked_integer("size", self.size, 3, who="CircularHarmonics")
+        checked_integer("rings", self.rings, 1, who="CircularHarmonics")
+        if self.size % 2 == 0:
             raise ValueError(f"CircularHarmonics: got size = {self.size}, wanted an odd number >= 3 of pixels.")
-        if self.rings < 1:
-            raise ValueError(f"CircularHarmonics: got rings = {self.rings}, wanted an integer >= 1.")
         if not 0 < self.sigma < (self.size - 1) / 2:
             raise ValueError(
                 f"CircularHarmonics: got sigma = {self.sigma}, wanted 0 < sigma < {(self.size - 1) / 2:g} pixels, half "
@@ -92,7 +96,8 @@ class CircularHarmonics:
         A filter of another angle β is e^{iβ} times this one, and that of order -m its conjugate.
         Raises: ValueError for an order that cannot be held.
         """
-        return _filters(self, order).clone()
+        with torch.device("cpu"):  # whatever the default device: the values are kept for all
+            return _filters(self, order).clone()
 
 
 @lru_cache(maxsize=64)
@@ -102,11 +107,14 @@ def _filters(basis: CircularHarmonics, order: int) -> Tensor:
     x, y = torch.meshgrid(steps, -steps, indexing="xy")
     rho, phi = torch.hypot(x, y), torch.atan2(y, x)
     values = basis.profile(order, rho) * torch.exp(1j * order * phi)
-    values = (values / torch.linalg.vector_norm(values, dim=(1, 2), keepdim=True)).flatten(1)
+    norms = torch.linalg.vector_norm(values, dim=(1, 2), keepdim=True)
+    if not float(norms.min()) > SMALLEST:
+        raise ValueError(f"order {order} on {basis}: a ring reaches no pixel, take a larger sigma.")
+    values = (values / norms).flatten(1)
     if basis.match_moments:
         values = torch.stack([_matched(one, order, rho.flatten() / half, phi.flatten(), basis.size) for one in values])
     norms = torch.linalg.vector_norm(values, dim=1, keepdim=True)
-    if float(norms.min()) < LOST:
+    if not float(norms.min()) >= LOST:
         raise ValueError(f"order {order} on {basis}: nothing is left of a filter whose moments are matched.")
     return _symmetric((values / norms).unflatten(1, (basis.size, basis.size)), order)
 

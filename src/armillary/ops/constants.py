@@ -13,7 +13,11 @@ class ConstantModule(nn.Module):
     """A module with constants: non-persistent buffers that follow ``.to(device)`` but keep their dtype.
 
     ``module.half().double()`` therefore ends with the constants it was built with. ``constant(name, like)`` gives the
-    value in the dtype and on the device of ``like``; the last cast of each is remembered outside of tracing.
+    value in the dtype (tables of integers keep theirs) and on the device of ``like``; the last cast of each is
+    remembered outside of tracing.
+
+    The meta device has no room for values: constants are computed ``with torch.device("cpu")`` and stay there while
+    parameters are on meta, so that ``to_empty(device=...)`` finds them. Only parameters then have to be loaded.
     """
 
     def __init__(self) -> None:
@@ -27,10 +31,12 @@ class ConstantModule(nn.Module):
         self._constant_names.append(name)
 
     def constant(self, name: str, like: Tensor) -> Tensor:
-        """The constant in the (real) dtype and on the device of ``like``."""
+        """The constant in the (real) dtype and on the device of ``like``; integers stay integers."""
         value = self._buffers[name]
         assert value is not None
         dtype = like.dtype.to_real() if like.dtype.is_complex else like.dtype
+        if not value.is_floating_point():
+            dtype = value.dtype
         if value.dtype == dtype and value.device == like.device:
             return value
         if torch.compiler.is_compiling():
@@ -47,6 +53,6 @@ class ConstantModule(nn.Module):
         self._casts = {}
         for name, value in before.items():
             moved = self._buffers[name]
-            if value is not None and moved is not None and moved.dtype != value.dtype:
-                self._buffers[name] = value.to(moved.device)
+            if value is not None and moved is not None and moved is not value:
+                self._buffers[name] = value if moved.is_meta else value.to(moved.device)
         return self

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 
 
-def checked_integer(what: str, value: Any, least: int | None = None, most: int | None = None, why: str = "") -> int:
+def checked_integer(
+    what: str, value: Any, least: int | None = None, most: int | None = None, why: str = "", who: str = ""
+) -> int:
     """``value`` as an int: a Python or numpy integer, or a tensor that is one; no bool.
 
-    Raises: ValueError, with ``what`` and ``why``, for anything else, or one outside ``least``..``most``.
+    Raises: ValueError, with ``what`` and ``why`` and in the name of ``who``, for anything else, or one outside
+    ``least``..``most``.
     """
     try:
         number = None if isinstance(value, bool | np.bool_) else operator.index(value)
@@ -21,7 +24,7 @@ def checked_integer(what: str, value: Any, least: int | None = None, most: int |
     if number is None or (least is not None and number < least) or (most is not None and number > most):
         bounds = [f">= {least}"] * (least is not None) + [f"at most {most}"] * (most is not None)
         wanted = " ".join(["an integer", " and ".join(bounds)]).strip()
-        raise ValueError(f"got {what} = {value!r}, wanted {wanted}{why}.")
+        raise ValueError(f"{who}{': ' * bool(who)}got {what} = {value!r}, wanted {wanted}{why}.")
     return number
 
 

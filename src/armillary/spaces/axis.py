@@ -36,31 +36,39 @@ class Axis:
     @property
     def values(self) -> Tensor:
         """The values, (size,) float64."""
-        return self.start + self.step * torch.arange(self.size, dtype=torch.float64)
+        return self.start + self.step * torch.arange(self.size, dtype=torch.float64, device="cpu")
 
     def wrap(self, value: Tensor) -> Tensor:
         """``value`` moved by whole periods into [start, start + period); unchanged where the axis is not periodic."""
-        return self.start + torch.remainder(value - self.start, self.period) if self.periodic else value
+        if not self.periodic:
+            return value
+        rest = torch.remainder(value - self.start, self.period)
+        wrapped = self.start + rest
+        # just below start the remainder rounds to the period: the end, which is start
+        return torch.where(wrapped >= self.start + self.period, self.start + (rest - rest.detach()), wrapped)
 
     def difference(self, a: Tensor, b: Tensor) -> Tensor:
         """``a - b``, on a periodic axis the short way round, in [-period/2, period/2)."""
         if not self.periodic:
             return a - b
         half = self.period / 2
-        return torch.remainder(a - b + half, self.period) - half
+        rest = torch.remainder(a - b + half, self.period)
+        return torch.where(rest >= self.period, rest - self.period, rest) - half
 
     @property
     def waves(self) -> Tensor:
         """(cos, sin) of ``2π (value - start)/period``, (size, 2) float64."""
-        turns = 2 * math.pi / self.size * torch.arange(self.size, dtype=torch.float64)
+        turns = 2 * math.pi / self.size * torch.arange(self.size, dtype=torch.float64, device="cpu")
         return torch.stack([turns.cos(), turns.sin()], dim=-1)
 
-    def pointed_at(self, direction: Tensor) -> Tensor:
+    def pointed_at(self, direction: Tensor, least: float | None = None) -> Tensor:
         """The value whose wave points in a direction (cos, sin) of any length, (..., 2) → (...), within half a period.
 
-        Where the length is rounding, so that nothing is pointed at, it is ``start`` with zero gradient.
+        Where the length is rounding, so that nothing is pointed at, it is ``start`` with zero gradient: up to
+        ``least``, by default the eps of the dtype, which in half precision is long: convert to float32 before.
         """
-        marked = direction.square().sum(-1) > torch.finfo(direction.dtype).eps ** 2
+        least = torch.finfo(direction.dtype).eps if least is None else least
+        marked = direction.square().sum(-1) > least**2
         cos, sin = direction.unbind(-1)
         angle = torch.atan2(torch.where(marked, sin, 0.0), torch.where(marked, cos, 1.0))
         return self.start + self.period / (2 * math.pi) * angle

@@ -84,15 +84,15 @@ def act_on_feature_map(group: FiniteGroup, g: int, x: Tensor, subgroup: Subgroup
 
 @dataclass(frozen=True)
 class Windows:
-    """k×k windows that slide over an image, and whether they lie symmetrically about its centre.
+    """Square windows that slide over an image, and whether they lie symmetrically about its centre.
 
-    Windows of k pixels at steps of s over n pixels padded by p at both ends have their centres at ``(k-1)/2 - p + s j``
-    with j = 0..⌊(n+2p-k)/s⌋. Their middle is that of the image, (n-1)/2, if and only if s divides n + 2p - k; otherwise
-    pixels are left over at one end, and at the other end after a turn. Odd or even k and n alike; with stride 1 always.
-    An axis that no element of the group moves has no centre to keep.
+    Windows that extend over k pixels, at steps of s over n pixels padded by p at both ends, have their centres at
+    ``(k-1)/2 - p + s j`` with j = 0..⌊(n+2p-k)/s⌋. Their middle is that of the image, (n-1)/2, if and only if s divides
+    n + 2p - k; otherwise pixels are left over at one end, and at the other end after a turn. Odd or even k and n alike;
+    with stride 1 always. An axis that no element of the group moves has no centre to keep.
     """
 
-    kernel_size: int
+    extent: int
     stride: int
     padding: int
     group: str
@@ -100,15 +100,17 @@ class Windows:
     columns_move: bool
 
     @classmethod
-    def over(cls, group: FiniteGroup, kernel_size: int, stride: int = 1, padding: int = 0) -> Windows:
-        """Windows that are to commute with a point group."""
+    def over(
+        cls, group: FiniteGroup, kernel_size: int, stride: int = 1, padding: int = 0, dilation: int = 1
+    ) -> Windows:
+        """Windows that are to commute with a point group; those of k taps extend over ``dilation·(k-1) + 1`` pixels."""
         M = matrices_of(group)
         moves = bool((M[:, 1, 1] < 1).any()), bool((M[:, 0, 0] < 1).any())
-        return cls(kernel_size, stride, padding, group.name, *moves)
+        return cls(dilation * (kernel_size - 1) + 1, stride, padding, group.name, *moves)
 
     def check(self, height: int, width: int, who: str) -> None:
         """Raise a ValueError unless the windows commute with the group on an image of this size."""
-        k, s, p = self.kernel_size, self.stride, self.padding
+        k, s, p = self.extent, self.stride, self.padding
         for size, axis, moves in ((height, "rows", self.rows_move), (width, "columns", self.columns_move)):
             span = size + 2 * p - k
             if span < 0:

@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from armillary.testing.meter import channels_of, commutation_error
+from armillary.testing.meter import channels_of, commutation_error, device_of
 from armillary.testing.symmetry import Space, SphereSymmetry, Symmetry
 
 
@@ -40,18 +40,21 @@ def check_layer(
 ) -> LayerReport:
     """Check what every layer promises, and raise with all that failed.
 
-    - *equivariance*: ``commutation_error(...) <= tolerance`` in float64; ``tolerance=None`` measures without judging
-      (directional and nonlinear layers);
+    - *equivariance*: ``commutation_error(...) <= tolerance`` in float64, under all elements of a ``GroupAction``;
+      ``tolerance=None`` measures without judging (directional and nonlinear layers);
     - *gradients*: the derivative along a random direction against central differences, for the input and each
-    parameter; - *dtypes*: float32 output is float32 and within 1e-4 of float64;
-    - *batch*: a batch gives what its samples give one by one; *layout*: so does non-contiguous input;
-    - *save and load*: the state dict loads with ``weights_only=True`` into a copy with other parameters and restores
-    it; - *compile*: ``torch.compile(fullgraph=True)`` traces it to the same output;
-    - *repr*: is one readable text; *errors*: a wrong number of channels or a wrong grid is a ValueError (where the
-    symmetry lists it in ``refuses``).
+      parameter;
+    - *float32*, *float32 dtype*: float32 output is within 1e-4 of float64, and is float32;
+    - *batch*: a batch gives what its samples give one by one;
+    - *layout*: non-contiguous input gives what contiguous input gives;
+    - *save and load*: the state dict, written to and read from safetensors, restores a copy with other parameters;
+    - *state size*: it holds parameters and running statistics only;
+    - *compile*: ``torch.compile(fullgraph=True)`` traces it to the same output;
+    - *repr*: names the layer, without the address of an object;
+    - *wrong channels*, *wrong grid*: such an input is a ValueError (where the symmetry lists it in ``refuses``).
 
     What the layer has to commute with is a ``Symmetry``, or rotations of the sphere where spaces are given, with shapes
-    and arguments as for ``equivariance_error``. Returns a ``LayerReport``.
+    and arguments as for ``equivariance_error``. The layer is checked on the device it is on. Returns a ``LayerReport``.
     Raises: AssertionError that lists each failed check with the number measured.
     """
     generator = torch.Generator().manual_seed(0) if generator is None else generator
@@ -64,7 +67,7 @@ def check_layer(
     error = commutation_error(layer, symmetry, generator=generator)
     report.note("equivariance", error, float("inf") if tolerance is None else tolerance, "commutation error (float64)")
     double = copy.deepcopy(layer).eval().double()
-    x = symmetry.inputs(3, generator)
+    x = symmetry.inputs(3, generator).to(device_of(layer))
     _check_gradients(report, double, x, generator)
     _check_values(report, layer, double, x)
     _check_state(report, double, x)
@@ -88,12 +91,12 @@ def _distance(a: Tensor, b: Tensor) -> float:
 def _check_gradients(report: LayerReport, layer: nn.Module, x: Tensor, generator: torch.Generator) -> None:
     x = x.clone().requires_grad_()
     y = layer(x)
-    probe = torch.randn(y.shape, generator=generator, dtype=y.dtype)
+    probe = torch.randn(y.shape, generator=generator, dtype=y.dtype).to(y.device)
     variables = {"input": x, **dict(layer.named_parameters())}
     gradients = torch.autograd.grad((y * probe).sum(), list(variables.values()), allow_unused=True)
     step, worst = 1e-5, 0.0
     for variable, gradient in zip(variables.values(), gradients, strict=True):
-        direction = torch.randn(variable.shape, generator=generator, dtype=variable.dtype)
+        direction = torch.randn(variable.shape, generator=generator, dtype=variable.dtype).to(variable.device)
         with torch.no_grad():
             variable += step * direction
             above = (layer(x) * probe).sum()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -17,16 +18,17 @@ def commutation_error(
     layer: Layer,
     symmetry: Symmetry,
     *,
-    count: int = 4,
+    count: int | None = None,
     batch: int = 1,
     dtype: torch.dtype = torch.float64,
     generator: torch.Generator | None = None,
 ) -> float:
     """The relative error with which a map commutes with a group: ``sqrt( Σ_g ‖L(g x) - g L(x)‖² / Σ_g ‖L(x)‖² )``.
 
-    The sum is over ``count`` group elements, each with ``batch`` random inputs of its own, all from ``symmetry``. A
-    module is copied, put in evaluation mode and moved to ``dtype``; the caller's is left alone. Pass a ``generator``
-    for other draws (default: seed 0).
+    The sum is over ``count`` group elements, each with ``batch`` random inputs of its own, all from ``symmetry``; by
+    default four, and all of a ``GroupAction``. A module is copied, put in evaluation mode and moved to ``dtype``; the
+    caller's is left alone, and the copy gets its inputs on the device it is on. Pass a ``generator`` for other draws
+    (default: seed 0).
 
     Raises: ValueError where the output has not the shape that is acted on, is zero, or is not finite.
     """
@@ -34,9 +36,9 @@ def commutation_error(
     device = torch.device("cpu")
     if isinstance(layer, nn.Module):
         layer = copy.deepcopy(layer).eval().to(dtype)
-        device = next((p.device for p in layer.parameters()), device)
+        device = device_of(layer)
     error = norm = 0.0
-    for x, moved, g in symmetry.pairs(count, batch, generator):
+    for x, moved, g in symmetry.pairs(symmetry.count if count is None else count, batch, generator):
         with torch.no_grad():
             output, after = layer(x.to(device, dtype)), layer(moved.to(device, dtype))
         squares = symmetry.compare(_on_cpu(output), _on_cpu(after), g)
@@ -46,6 +48,11 @@ def commutation_error(
     if not error < float("inf"):
         raise ValueError("the layer's output is not finite.")
     return (error / norm) ** 0.5
+
+
+def device_of(layer: nn.Module) -> torch.device:
+    """Where the inputs of a layer belong: with its first parameter or buffer; on the CPU where it has none."""
+    return next((t.device for t in chain(layer.parameters(), layer.buffers())), torch.device("cpu"))
 
 
 def _on_cpu(y: Tensor) -> Tensor:

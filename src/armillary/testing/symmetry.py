@@ -27,6 +27,11 @@ class Symmetry(ABC):
     refuses: tuple[str, ...] = ("wrong channels", "wrong grid")
     """The kinds of bad input that the map has to answer by a ValueError: twice the channels, one row less."""
 
+    @property
+    def count(self) -> int:
+        """How many group elements are tried where nothing else is asked for."""
+        return 4
+
     @abstractmethod
     def inputs(self, batch: int, generator: torch.Generator) -> Tensor:
         """Random inputs of the map, (batch, ...)."""
@@ -90,6 +95,11 @@ class GroupAction(Symmetry):
     act_in: Callable[[Any, Tensor], Tensor]
     act_out: Callable[[Any, Tensor], Tensor] | None = None
     refuses: tuple[str, ...] = ("wrong channels", "wrong grid")
+
+    @property
+    def count(self) -> int:
+        """All elements."""
+        return len(self.elements)
 
     def inputs(self, batch: int, generator: torch.Generator) -> Tensor:
         return torch.randn(batch, *self.shape, generator=generator, dtype=torch.float64)

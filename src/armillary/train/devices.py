@@ -26,7 +26,8 @@ def make_fabric(config: TrainConfig) -> Fabric:
     check_precision(config.precision, kind)
     if config.devices == 1:
         return Fabric(accelerator=kind, devices=1, precision=config.precision)
-    # Buffers are constants of the layers or synchronised statistics: broadcasting them at every step is wasted.
+    # Buffers are constants of the layers, or statistics that norms of ours synchronise and the loop averages
+    # (train.statistics): broadcasting those of one process at every step is wasted.
     backend = "nccl" if kind == "cuda" else "gloo"
     names = inspect.signature(torch.nn.parallel.DistributedDataParallel).parameters
     option = "forward_sync_buffers" if "forward_sync_buffers" in names else "broadcast_buffers"  # renamed in torch 2.13

@@ -22,6 +22,7 @@ from armillary.train.progress import Display
 from armillary.train.run import Checkpoint, Run, RunError
 from armillary.train.sampler import Step, keyed_seed, plan_epoch, steps_per_epoch
 from armillary.train.state import random_state, seed_everything, set_random_state
+from armillary.train.statistics import average_statistics
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -155,6 +156,7 @@ class _Loop:
             parts = self._parts(plan[: self.config.calibrate])
             with self.fabric.autocast():
                 calibrate(self.model, (x for x, _ in parts))
+            average_statistics(self.model, self.fabric)
         row = self._finished_row(start)
         better = self._judge(row)
         place.history.append(row)
@@ -196,6 +198,7 @@ class _Loop:
         if self.config.precision != "16-mixed" and norm is not None and not torch.isfinite(norm):
             raise self._non_finite("gradient", step.samples)
         self.optimizer.step()
+        average_statistics(self.model, self.fabric)
         return sums[0].item(), lr
 
     def _finished_row(self, start: float) -> dict[str, float]:

@@ -1,0 +1,105 @@
+"""Fields of circular orders on a grid of pixels: what layers of harmonic networks share, and their order in a row."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+from torch import Tensor, nn
+
+from armillary.groups import Orders
+from armillary.ops.constants import ConstantModule
+from armillary.spaces import ImageGrid
+
+
+def check_orders(x: Tensor, orders: Orders, grid: ImageGrid, who: str) -> None:
+    """Raise a ValueError that says what came, what was wanted and the fix, unless x is (B, orders.size, H, W)."""
+    grid.check_field(x, who)
+    if x.ndim != 4 or x.shape[1] != orders.size:
+        raise ValueError(
+            f"x has shape {tuple(x.shape)}, {who} was built for (batch, {orders.size}, {grid.height}, {grid.width}), "
+            f"the real channels of {orders}: pass other orders, or reshape x."
+        )
+
+
+class FieldLayer(ConstantModule):
+    """A layer on fields of one kind on one grid: ``orders`` on ``grid`` in, ``orders_out`` on ``grid_out`` out.
+
+    Both are those of the input where a layer does not say otherwise.
+    """
+
+    def __init__(self, orders: Orders, grid: ImageGrid) -> None:
+        super().__init__()
+        self.orders, self.grid, self.in_channels = orders, grid, orders.size
+
+    @property
+    def orders_in(self) -> Orders:
+        return self.orders
+
+    @property
+    def orders_out(self) -> Orders:
+        return self.orders
+
+    @property
+    def grid_out(self) -> ImageGrid:
+        return self.grid
+
+    def extra_repr(self) -> str:
+        return f"{self.orders}, {self.grid}"
+
+
+class HarmonicSequential(nn.Sequential):
+    """Layers one after another, each built for the field that the one before it gives.
+
+    At the call only the number of channels shows: one order for another would be multiplied by the wrong phase, and no
+    error would be seen but in the symmetry. So neighbours are compared when the sequence is built. Everything else is
+    as in ``nn.Sequential``; sequences may be nested.
+
+    Shapes: (B, orders_in.size, *grid.shape) → (B, orders_out.size, *grid_out.shape).
+    Raises: ValueError for neighbours that do not fit, a layer that does not tell its ``orders_in``, ``orders_out``,
+    ``grid`` and ``grid_out`` (put it behind the sequence), or no layer.
+    Pinned by ``tests/nn/test_harmonic_fields.py``.
+    """
+
+    def __init__(self, *layers: Any) -> None:
+        super().__init__(*layers)
+        neighbours: list[tuple[str, Any]] = list(self._modules.items())
+        if not neighbours:
+            raise ValueError("HarmonicSequential: got no layer, wanted one at least.")
+        for name, layer in neighbours:
+            if not all(hasattr(layer, kind) for kind in ("orders_in", "orders_out", "grid", "grid_out")):
+                raise ValueError(
+                    f"HarmonicSequential: layer {name}, {type(layer).__name__}, does not tell its orders and grids: "
+                    f"wanted harmonic layers; put others behind the sequence."
+                )
+        for (name, before), (_, after) in pairwise(neighbours):
+            if (before.orders_out, before.grid_out) != (after.orders_in, after.grid):
+                raise ValueError(
+                    f"HarmonicSequential: layer {name}, {type(before).__name__}, gives {before.orders_out} on "
+                    f"{before.grid_out}, and {type(after).__name__} after it was built for {after.orders_in} on "
+                    f"{after.grid}: build both with the same."
+                )
+
+    @property
+    def orders_in(self) -> Orders:
+        """What the first layer takes."""
+        layer: Any = self[0]
+        return layer.orders_in
+
+    @property
+    def orders_out(self) -> Orders:
+        """What the last layer gives."""
+        layer: Any = self[-1]
+        return layer.orders_out
+
+    @property
+    def grid(self) -> ImageGrid:
+        """The grid of the first layer."""
+        layer: Any = self[0]
+        return layer.grid
+
+    @property
+    def grid_out(self) -> ImageGrid:
+        """The grid that the last layer gives."""
+        layer: Any = self[-1]
+        return layer.grid_out
