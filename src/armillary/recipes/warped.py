@@ -77,7 +77,7 @@ def reproduce(scale: str, out: Path, seeds: int = 3) -> dict[str, Any]:
     """
     size, out, console = chosen_scale(SCALES, scale, seeds), Path(out), Console()
     tasks = [make(size.size, size.cells) for make in TASKS]
-    result = Result("warped", scale, CLAIM, PAPER_VALUE, "arXiv 1609.04382, section 5")
+    result = Result("warped", scale, CLAIM, PAPER_VALUE, "arXiv 1609.04382, sections 6.2 and 6.3")
     for task in tasks:
         samples = min(size.samples, len(load_pictures(task.pictures, "train")))
         tests = min(size.tests, len(load_pictures(task.pictures, "test")))
