@@ -1,19 +1,36 @@
-"""Transforms of fields: spherical harmonics, exact rotation, resampling."""
+"""Transforms of fields: spherical harmonics, functions on SO(3), exact rotation, resampling."""
 
 from armillary.groups import random_rotation
 from armillary.harmonics.resample import Resample, resample
 from armillary.harmonics.rotation import rotate, rotate_coefficients
 from armillary.harmonics.sht import SHT, InverseSHT
+from armillary.harmonics.so3 import (
+    ComplexSO3Transform,
+    InverseComplexSO3Transform,
+    InverseSO3Transform,
+    SO3Transform,
+)
+from armillary.harmonics.so3_blocks import SO3Blocks, full_coefficients, rotate_blocks
+from armillary.harmonics.spin import InverseSpinSHT, SpinSHT
 from armillary.harmonics.synthesis import evaluate, random_field
 
 __all__ = [
     "SHT",
+    "ComplexSO3Transform",
+    "InverseComplexSO3Transform",
     "InverseSHT",
+    "InverseSO3Transform",
+    "InverseSpinSHT",
     "Resample",
+    "SO3Blocks",
+    "SO3Transform",
+    "SpinSHT",
     "evaluate",
+    "full_coefficients",
     "random_field",
     "random_rotation",
     "resample",
     "rotate",
+    "rotate_blocks",
     "rotate_coefficients",
 ]
