@@ -78,7 +78,8 @@ def test_wrong_interpreters_are_named(tmp_path, monkeypatch, one):
 @pytest.mark.parametrize("one", PEERS, ids=lambda one: one.name)
 def test_the_environment_of_the_directory_is_found(tmp_path, monkeypatch, one):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv(one.variable, raising=False)
+    for other in PEERS:
+        monkeypatch.delenv(other.variable, raising=False)
     assert one.find() is None
     python = tmp_path / one.folder / "bin" / "python"
     python.parent.mkdir(parents=True)
