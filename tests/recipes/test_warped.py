@@ -1,6 +1,7 @@
 """The recipe of warped convolutions at its smallest scale, and its images against the poses they are said to have."""
 
 import json
+import itertools
 import math
 
 import pytest
@@ -101,6 +102,17 @@ def test_pitch_and_yaw_turn_the_sphere_rigidly():
         pixel = sphere.focal * seen[:2] / (sphere.distance - seen[2])
         found = task.place(torch.tensor([[[[pitch, yaw]]]], dtype=torch.float64), pixel[None, None])
         torch.testing.assert_close(found[0, 0, 0], torch.tensor([x, y], dtype=torch.float64), atol=1e-12, rtol=0)
+
+
+def test_the_warp_of_the_sphere_holds_the_picture_in_every_pose():
+    """But for a hundredth, at its corners: else the other networks see a part of it that the warped one does not."""
+    task = pitch_yaw(96, 16)
+    extent = torch.tensor([task.warp.largest_pitch, task.warp.largest_yaw])
+    for pose in itertools.product(*zip(task.low, task.high, strict=True)):
+        place = task.place(torch.tensor([[[pose]]], dtype=torch.float64), task.grid.points)[0]
+        seen = task.warp.locate(task.grid.points, task.grid)[(place.abs() <= 1).all(-1)]
+        assert len(seen) > 100
+        assert (seen.abs() < extent).all(-1).double().mean() > 0.98
 
 
 @pytest.mark.parametrize("make", TASKS)

@@ -69,11 +69,12 @@ def scale_aspect(size: int, cells: int) -> Task:
 def pitch_yaw(size: int, cells: int) -> Task:
     """Photographs painted on a sphere that is turned rigidly, by up to 30° of pitch, then of yaw about the vertical.
 
-    Rigid turns are what happens to a head; the warp makes only the yaw an exact shift (``PerspectiveSphere``).
+    Rigid turns are what happens to a head; the warp makes only the yaw an exact shift (``PerspectiveSphere``). The
+    camera is so far away that the warp can hold what a turned picture reaches, 65° from the middle.
     """
-    grid, distance = ImageGrid(size, size), 4.0
+    grid, distance = ImageGrid(size, size), 8.0
     focal = 0.46 * size * math.sqrt(distance**2 - 1)  # the outline has a radius of 0.46 sides
-    warp = PerspectiveSphere(cells, cells, 1.0, distance, focal, 0.95, 0.95)
+    warp = PerspectiveSphere(cells, cells, 1.0, distance, focal, 1.15, 1.15)
     reach = math.radians(35)  # latitudes and longitudes that the picture covers, from its middle
 
     def place(u: Tensor, points: Tensor) -> Tensor:
