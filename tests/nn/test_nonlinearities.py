@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from armillary.harmonics import random_field, random_rotation, resample, rotate
+from armillary.harmonics import Resample, random_field, random_rotation, resample, rotate
 from armillary.nn import Pointwise
 from armillary.spaces import Equiangular, GaussLegendre, OrientedGrid
 
@@ -49,6 +49,33 @@ def test_the_error_of_other_functions_falls_with_oversampling(kind):
     errors = [rotation_error(Pointwise(torch.relu, grid, s), grid, grid.lmax) for s in (1, 2, 4)]
     assert errors[1] < errors[0] / 3
     assert errors[2] < errors[1] / 3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_on_so3_powers_are_exact_and_the_error_of_others_falls(kind):
+    """The functions of a band limit b, on half as many samples as Kostelec and Rockmore take."""
+    grid = kind(7).resized(kind(7).nlat, 16)
+    space = OrientedGrid(grid, 2 * grid.lmax + 1)
+    assert space.nmax == space.lmax
+    generator = torch.Generator().manual_seed(3)
+    R = random_rotation(generator)
+    x = Resample(space, space)(torch.randn(2, 1, *space.shape, generator=generator, dtype=torch.float64))
+
+    def error(fn, s):
+        layer = Pointwise(fn, space, s)
+        wanted = rotate(layer(x), space, R)
+        turned = resample(layer(rotate(x, space, R)), space, space)
+        return ((turned - wanted).norm() / wanted.norm()).item()
+
+    enough = 1.5 if kind is GaussLegendre else 2
+    fine = OrientedGrid(GaussLegendre(20), 41)
+    wanted = resample(resample(x, space, fine) ** 2, fine, space, lmax=space.lmax)
+    torch.testing.assert_close(Pointwise(torch.square, space, enough)(x), wanted, rtol=0, atol=1e-11)
+    assert error(torch.square, enough) < 1e-12
+    assert error(torch.square, 1) > 0.05
+    errors = [error(torch.relu, s) for s in (1, 1.5, 3)]
+    assert errors[1] < errors[0] / 2
+    assert errors[2] < errors[1] / 2
 
 
 @pytest.mark.parametrize("space", [Equiangular(6), GaussLegendre(5, 7), OrientedGrid(Equiangular(6), 3)], ids=str)

@@ -21,6 +21,9 @@ from armillary.nn.nonlinearities import Pointwise
 from armillary.nn.norms import SphereBatchNorm, SphereGroupNorm, SphereInstanceNorm, SphereLayerNorm
 from armillary.nn.orbital import OrbitalConv
 from armillary.nn.pooling import OrientationMax, OrientationMean, Pool, SphereMax, SphereMean, Unpool
+from armillary.nn.so3_conv import S2Conv, SO3Conv, SO3ToS2Conv
+from armillary.nn.so3_kernels import Kernel, LocalKernel, SpectralKernel
+from armillary.nn.so3_products import S2Product, SO3Product, SO3ToS2Product
 from armillary.nn.soft_argmax import AxisL1Loss, SoftArgmax
 from armillary.nn.warp import WarpImage, sample_image
 from armillary.nn.warp_padding import WarpConv2d, WarpPad, with_warp_padding
@@ -55,9 +58,11 @@ __all__ = [
     "HomogeneousConv",
     "ImageInput",
     "ImageMeanPool",
+    "Kernel",
     "L1Loss",
     "L2Loss",
     "LiftConv",
+    "LocalKernel",
     "MagnitudeBatchNorm",
     "MagnitudeReLU",
     "Magnitudes",
@@ -74,9 +79,16 @@ __all__ = [
     "PointwiseLinear",
     "Pool",
     "RegressionMetrics",
+    "S2Conv",
+    "S2Product",
+    "SO3Conv",
+    "SO3Product",
+    "SO3ToS2Conv",
+    "SO3ToS2Product",
     "SegmentationMetrics",
     "SoftArgmax",
     "SpectralConv",
+    "SpectralKernel",
     "SphereBatchNorm",
     "SphereGroupNorm",
     "SphereInstanceNorm",
