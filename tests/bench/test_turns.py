@@ -14,6 +14,7 @@ import torch
 from armillary.bench import gcnn_cases, peer
 from armillary.bench.cases import COPY, PRODUCT, DiscoCase, PlanarCase, RooflineCase, ScalingCase, ShtCase, conv2d_jobs
 from armillary.bench.gcnn_cases import ESCNN_BARE, ESCNN_FULL, STOCK, UNFOLDED, GroupNetCase
+from armillary.bench.so3_cases import DIRECT, SO3Case
 from armillary.bench.turns import OURS, THEIRS, Conditions, Job, Runner, measure, summarise
 from armillary.bench.workers import timer, torch_layers
 
@@ -28,8 +29,10 @@ ALONE = Conditions(rounds=2, threads=1)
         ShtCase(8, 1, 2).jobs()[OURS],
         ShtCase(8, 1, 2, inverse=True).jobs()[OURS],
         conv2d_jobs(8, 2, 3)["conv2d 3×3, circular"],
+        SO3Case(3, 2).jobs()[OURS],
+        SO3Case(3, 2).jobs()[DIRECT],
     ],
-    ids=["plain", "transposed", "sht", "inverse", "conv2d"],
+    ids=["plain", "transposed", "sht", "inverse", "conv2d", "so3", "so3 with tables"],
 )
 def test_a_worker_makes_its_passes(job):
     runner = Runner(job, ALONE)
@@ -192,5 +195,5 @@ def test_workers_of_the_peer_import_nothing_of_armillary(name):
 def test_no_worker_hides_a_module():
     """The folder of the workers is first on their path."""
     names = {path.stem for path in Path(peer.SCRIPTS).glob("*.py")} - {"__init__"}
-    assert names == {"timer", "our_layers", "peer_layers", "escnn_layers", "torch_layers"}
+    assert names == {"timer", "our_layers", "peer_layers", "escnn_layers", "torch_layers", "direct_layers"}
     assert not names & set(sys.stdlib_module_names)

@@ -1,7 +1,7 @@
 """The recipe of warped convolutions at its smallest scale, and its images against the poses they are said to have."""
 
-import json
 import itertools
+import json
 import math
 
 import pytest

@@ -7,6 +7,7 @@ from typing import Any
 
 from armillary.bench.gcnn_cases import GroupNetCase
 from armillary.bench.peer_cases import WIDENING, PairedBasis, describe_layer, hats
+from armillary.bench.so3_cases import SO3Case
 from armillary.bench.turns import OURS, THEIRS, Job
 from armillary.nn import DiscoConv, DiscoConvTranspose
 from armillary.spaces import GaussLegendre
@@ -151,6 +152,11 @@ class ScalingCase:
 
     disco: DiscoCase
 
+    @property
+    def points(self) -> int:
+        """The pixels of the grid."""
+        return 2 * self.disco.nlat**2
+
     def jobs(self) -> dict[str, Job]:
         """armillary, both paths of torch-harmonics and the conv2d that goes around the rings."""
         planar = conv2d_jobs(self.disco.nlat, self.disco.channels, 3)
@@ -178,4 +184,4 @@ class ShtCase:
         }
 
 
-Case = DiscoCase | RooflineCase | PlanarCase | ScalingCase | ShtCase | GroupNetCase
+Case = DiscoCase | RooflineCase | PlanarCase | ScalingCase | ShtCase | GroupNetCase | SO3Case

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from armillary.bench.gcnn_cases import ESCNN, ESCNN_BARE, ESCNN_FULL, STOCK, UNFOLDED
+from armillary.bench.so3_cases import DIRECT, HALF
+from armillary.bench.so3_tables import so3_fits
 from armillary.bench.tables import Entry, by_implementation, scaling_fits, title
 from armillary.bench.turns import OURS, THEIRS
 
@@ -19,6 +21,8 @@ _STYLES = {
     ESCNN_BARE: ("v", "C4"),
     UNFOLDED: ("o", "C7"),
     STOCK: ("D", "C2"),
+    HALF: ("o", "C7"),
+    DIRECT: ("s", "C0"),
 }
 
 
@@ -108,14 +112,27 @@ def _kind(name: str) -> str:
 
 def draw_scaling(entries: Sequence[Entry]) -> bytes:
     """Time, and the memory of the pass, against pixels, log–log, with the fitted exponents in the legends."""
+    grids = {case.points: f"{case.disco.nlat}×{2 * case.disco.nlat}" for case, _ in entries}
+    return _curves(entries, scaling_fits(entries), grids, "grid")
+
+
+def draw_so3(entries: Sequence[Entry]) -> bytes:
+    """The same for convolutions on SO(3), against the bandlimit."""
+    bandlimits = {case.points: str(case.bandlimit) for case, _ in entries}
+    return _curves(entries, so3_fits(entries), bandlimits, "bandlimit b (8b³ samples)")
+
+
+def _curves(
+    entries: Sequence[Entry], fits: Mapping[str, Mapping[str, float | None]], ticks: Mapping[int, str], what: str
+) -> bytes:
+    """One curve for each implementation; ``ticks`` are the names of the sizes by their points."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 4.8), layout="constrained")
     panels = figure.subplots(1, 2)
-    fits = scaling_fits(entries)
     for name, own in by_implementation(entries).items():
         marker, colour = _style(name)
-        pixels = [count for count, _ in own]
+        points = [count for count, _ in own]
         values = {
             "both": [1e3 * result["both"]["median_s"] for _, result in own],
             "memory": [(result["peak"] - result["baseline"]) / 1e6 for _, result in own],
@@ -123,15 +140,14 @@ def draw_scaling(entries: Sequence[Entry]) -> bytes:
         for panel, part in zip(panels, values, strict=True):
             fit = fits[name][part]
             label = name if fit is None else f"{name}: exponent {fit:.2f}"
-            panel.plot(pixels, values[part], marker=marker, color=colour, label=label, linewidth=1.3)
-    grids = sorted({case.disco.nlat for case, _ in entries})
+            panel.plot(points, values[part], marker=marker, color=colour, label=label, linewidth=1.3)
     labels = ("forward and backward [ms]", "peak of the pass less baseline [MB]")
     for panel, label in zip(panels, labels, strict=True):
         panel.set_xscale("log")
         panel.set_yscale("log")
-        panel.set_xticks([2 * n**2 for n in grids], [f"{n}×{2 * n}" for n in grids], fontsize=8)
+        panel.set_xticks(sorted(ticks), [ticks[count] for count in sorted(ticks)], fontsize=8)
         panel.set_xticks([], minor=True)
-        panel.set_xlabel("grid")
+        panel.set_xlabel(what)
         panel.set_ylabel(label)
         panel.grid(alpha=0.3, which="both")
         panel.legend(fontsize=8)

@@ -11,7 +11,9 @@ from armillary.bench.cases import Case, DiscoCase, PlanarCase, RooflineCase, Sca
 from armillary.bench.gcnn_cases import GroupNetCase
 from armillary.bench.gcnn_tables import gcnn_summary, gcnn_table
 from armillary.bench.peer import ESCNN, TORCH_HARMONICS, Peer
-from armillary.bench.pictures import draw_networks, draw_ratios, draw_scaling
+from armillary.bench.pictures import draw_networks, draw_ratios, draw_scaling, draw_so3
+from armillary.bench.so3_cases import SO3Case
+from armillary.bench.so3_tables import so3_fits, so3_table
 from armillary.bench.tables import Entry, title
 from armillary.bench.turns import Conditions
 
@@ -158,6 +160,16 @@ SUITES = {
             builds=3,
             peer=ESCNN,
             derived=lambda entries: {"summary": gcnn_summary(entries)},
+        ),
+        Suite(
+            "so3",
+            "a convolution on SO(3) beside its direct evaluation with tables",
+            tuple(SO3Case(b) for b in (16, 32, 64, 128)),
+            (SO3Case(16), SO3Case(32)),
+            so3_table,
+            draw_so3,
+            rounds=5,
+            derived=lambda entries: {"fits": so3_fits(entries)},
         ),
     )
 }

@@ -20,6 +20,7 @@ from armillary.bench.cases import (
 from armillary.bench.gcnn_cases import GroupNetCase
 from armillary.bench.operations import bytes_moved, contraction_and_mixing, exponent, geometric_mean
 from armillary.bench.record import table
+from armillary.bench.so3_cases import SO3Case
 from armillary.bench.turns import OURS, THEIRS
 
 Entry = tuple[Any, dict[str, dict[str, Any]]]
@@ -173,12 +174,12 @@ def sht_table(entries: Sequence[Entry]) -> str:
     return table(columns, rows) + "\n" + LEGEND
 
 
-def by_implementation(entries: Sequence[tuple[ScalingCase, Any]]) -> dict[str, list[tuple[int, dict[str, Any]]]]:
-    """For each implementation its results, with the pixels of the grid."""
+def by_implementation(entries: Sequence[Entry]) -> dict[str, list[tuple[int, dict[str, Any]]]]:
+    """For each implementation its results, with the points of the grid."""
     found: dict[str, list[tuple[int, dict[str, Any]]]] = {}
     for case, results in entries:
         for name, result in results.items():
-            found.setdefault(name, []).append((2 * case.disco.nlat**2, result))
+            found.setdefault(name, []).append((case.points, result))
     return found
 
 
@@ -263,4 +264,6 @@ def title(case: Any) -> str:
             return f"{way}, {case.nlat} rings, {case.batch}×{case.channels} fields"
         case GroupNetCase():
             return f"{case.name}, batch {case.batch}" + (", folded" if case.folded else "")
+        case SO3Case():
+            return f"b = {case.bandlimit}, {case.channels} channels"
     raise TypeError(f"got {case!r}, wanted a case")

@@ -10,8 +10,8 @@ from torch import nn
 from armillary.groups import cyclic, dihedral
 from armillary.harmonics import SHT, InverseSHT
 from armillary.models import GroupResNet
-from armillary.nn import DiscoConv, DiscoConvTranspose, PiecewiseLinear, fold
-from armillary.spaces import GaussLegendre, grid_from_dict
+from armillary.nn import DiscoConv, DiscoConvTranspose, PiecewiseLinear, SO3Conv, fold
+from armillary.spaces import Equiangular, GaussLegendre, OrientedGrid, grid_from_dict
 
 
 def build_disco(layer: dict[str, Any]) -> nn.Module:
@@ -32,6 +32,13 @@ def build_sht(layer: dict[str, Any]) -> nn.Module:
     """A transform of degrees 0..nlat - 1 on Gauss–Legendre rings."""
     kind = InverseSHT if layer["inverse"] else SHT
     return kind(GaussLegendre(layer["nlat"]), lmax=layer["nlat"] - 1)
+
+
+def build_so3(layer: dict[str, Any]) -> nn.Module:
+    """A convolution on SO(3) with the default local filter."""
+    b, channels = layer["bandlimit"], layer["channels"]
+    space = OrientedGrid(Equiangular(layer["nlat"], 2 * b), 2 * b)
+    return SO3Conv(channels, channels, space, space, bias=False)
 
 
 def build_resnet(net: dict[str, Any]) -> GroupResNet:
@@ -58,4 +65,10 @@ def build_folded(net: dict[str, Any]) -> nn.Module:
     return folded
 
 
-BUILDERS = {"disco": build_disco, "sht": build_sht, "group resnet": build_resnet, "folded": build_folded}
+BUILDERS = {
+    "disco": build_disco,
+    "sht": build_sht,
+    "so3": build_so3,
+    "group resnet": build_resnet,
+    "folded": build_folded,
+}
