@@ -48,6 +48,6 @@ def test_exponents_and_ratios_of_the_table():
     assert [fits[name]["memory"] for name in (OURS, DIRECT)] == pytest.approx([3, 3])
     assert so3_fits(entries[:1])[OURS]["both"] is None
     text = so3_table(entries)
-    assert "| 64 | 4 | all tables |" in text
+    assert "| 64 | 2 | all tables |" in text
     assert "| 4.00 |" in text
     assert SUITES["so3"].draw(entries)[:4] == b"\x89PNG"

@@ -19,7 +19,7 @@ class SO3Case:
     """
 
     bandlimit: int
-    channels: int = 4
+    channels: int = 2
 
     @property
     def points(self) -> int:

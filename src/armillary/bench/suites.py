@@ -168,7 +168,7 @@ SUITES = {
             (SO3Case(16), SO3Case(32)),
             so3_table,
             draw_so3,
-            rounds=5,
+            rounds=3,
             derived=lambda entries: {"fits": so3_fits(entries)},
         ),
     )

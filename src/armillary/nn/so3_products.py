@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from armillary.harmonics import SO3Blocks
 from armillary.nn.so3_kernels import Kernel, LocalKernel
 
-_CHUNK_BYTES = 2**25  # of the matrices of a filter, in float32, that are made together
+_CHUNK_BYTES = 2**22  # of the matrices of a filter, in float32, that are made together
 
 
 class _Coefficients(ABC):
