@@ -190,3 +190,23 @@ def test_custom_basis() -> None:
     assert float(basis.nodes(0.3)[2].sum()) == pytest.approx(2 * PI * (1 - math.cos(0.3)))
     with pytest.raises(ValueError, match=r"returned shape \(7,\).*wanted \(2, 7\).*stack the 2 functions"):
         CustomBasis(lambda r, a: r, 2, True).evaluate(r, phi)
+
+
+@pytest.mark.parametrize(
+    "basis", [FourierAzimuth(3, 2), FourierAzimuth(1, 2), FourierAzimuth(2, 0), Zernike(5)], ids=str
+)
+def test_waves_are_pairs_of_cosine_and_sine(basis: FourierAzimuth | Zernike) -> None:
+    """Every function of the basis is a radial function times the wave that it is said to be, and is told once."""
+    r, phi = disc(9)
+    values, radial = basis.evaluate(r, phi), basis.evaluate(r, torch.zeros_like(phi))
+    told = []
+    for m in range(7):
+        assert basis.waves(m) == basis.waves(-m)
+        for cosine, sine in basis.waves(m):
+            torch.testing.assert_close(values[cosine], radial[cosine] * torch.cos(m * phi), rtol=0, atol=1e-14)
+            told.append(cosine)
+            assert (sine is None) == (m == 0)
+            if sine is not None:
+                torch.testing.assert_close(values[sine], radial[cosine] * torch.sin(m * phi), rtol=0, atol=1e-14)
+                told.append(sine)
+    assert sorted(told) == list(range(basis.size))

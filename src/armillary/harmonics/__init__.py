@@ -12,6 +12,7 @@ from armillary.harmonics.so3 import (
 )
 from armillary.harmonics.so3_blocks import SO3Blocks, full_coefficients, rotate_blocks
 from armillary.harmonics.spin import InverseSpinSHT, SpinSHT
+from armillary.harmonics.spin_fields import random_spins, rotate_spins, spin_to_wind, wind_to_spin
 from armillary.harmonics.synthesis import evaluate, random_field
 
 __all__ = [
@@ -29,8 +30,12 @@ __all__ = [
     "full_coefficients",
     "random_field",
     "random_rotation",
+    "random_spins",
     "resample",
     "rotate",
     "rotate_blocks",
     "rotate_coefficients",
+    "rotate_spins",
+    "spin_to_wind",
+    "wind_to_spin",
 ]

@@ -6,6 +6,7 @@ from armillary.models.harmonic import HarmonicClassifier, PlainClassifier
 from armillary.models.homogeneous import HomogeneousNet, OrbitalNet, SubsetNet
 from armillary.models.plane import PlanarClassifier, PlanarUNet
 from armillary.models.sphere import DiscoClassifier, DiscoUNet
+from armillary.models.steerable import SteerableDiscoClassifier, SteerableDiscoUNet
 from armillary.models.unet import LayerFactory, ResidualClassifier, ResidualUNet
 from armillary.models.warped import FullyConnectedPose, PlanarPose, WarpedPose
 
@@ -29,6 +30,8 @@ __all__ = [
     "ResidualClassifier",
     "ResidualUNet",
     "RotationPoolingCNN",
+    "SteerableDiscoClassifier",
+    "SteerableDiscoUNet",
     "SubsetNet",
     "WarpedPose",
     "build_model",

@@ -12,11 +12,12 @@ from armillary.models.gcnn import GroupCNN, GroupResNet
 from armillary.models.harmonic import HarmonicClassifier
 from armillary.models.plane import PlanarClassifier, PlanarUNet
 from armillary.models.sphere import DiscoClassifier, DiscoUNet
+from armillary.models.steerable import SteerableDiscoClassifier, SteerableDiscoUNet
 from armillary.nn import FilterBasis, FourierAzimuth, PiecewiseLinear
 from armillary.spaces import ImageGrid, SphereGrid
 
 Head = Literal["dense", "global"]
-Name = Literal["disco_unet", "planar_unet", "group_cnn", "group_resnet", "harmonic"]
+Name = Literal["disco_unet", "steerable_disco", "planar_unet", "group_cnn", "group_resnet", "harmonic"]
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,11 @@ class ModelConfig:
     """A network and its size. Each ignores what belongs to others."""
 
     name: Name = "disco_unet"
-    """disco_unet on the sphere; planar_unet, plain 3×3 convolutions, on either; on images, classes only: group_cnn and
-    group_resnet over turns (and reflections), harmonic for turns by any angle."""
+    """disco_unet and steerable_disco on the sphere; planar_unet, plain 3×3 convolutions, on either; on images, classes
+    only: group_cnn and group_resnet over turns (and reflections), harmonic for turns by any angle."""
     widths: tuple[int, ...] = (16, 32, 64)
     """Channels of each level, finest first; each level has half the rings or rows of the one before. group_cnn has one
-    width."""
+    width; those of steerable_disco are complex channels of each spin."""
     blocks: int = 1
     """Residual blocks on each level."""
     turns: int = 4
@@ -40,9 +41,15 @@ class ModelConfig:
     n_radial: int = 3
     """Radial functions of the filter basis."""
     n_azimuthal: int = 1
-    """Azimuthal functions of the filter basis; 1 is axisymmetric, and only that is equivariant under SO(3)."""
+    """Azimuthal functions of the filter basis of disco_unet; 1 is axisymmetric, and only that is equivariant under
+    SO(3)."""
     m_max: int = 0
     """Highest Fourier mode in azimuth instead of n_azimuthal hats; 0 for none."""
+    highest_spin: int = 1
+    """Features of steerable_disco have the spins 0 to this."""
+    frames: int = 0
+    """Turned frames in which steerable_disco takes its nonlinearity, by lift and projection; 0 is GELU on spin 0 and
+    C-ReLU on others."""
     oversample: float = 1.0
     """Oversampling of the pointwise nonlinearities; 2 suppresses their aliasing at four times the cost."""
     dropout: float = 0.0
@@ -80,11 +87,11 @@ def build_model(
         return plane(
             in_channels, out_channels, grid.shape, config.widths, config.blocks, config.dropout, config.recompute
         )
-    if config.name == "disco_unet":
+    if config.name in ("disco_unet", "steerable_disco"):
         if isinstance(grid, ImageGrid):
             raise ValueError(
-                f"the model disco_unet works on the sphere, the data are images {grid.shape}: choose a network of the "
-                "plane (--model.name planar_unet)."
+                f"the model {config.name} works on the sphere, the data are images {grid.shape}: choose a network of "
+                "the plane (--model.name planar_unet)."
             )
         return _on_the_sphere(config, in_channels, out_channels, grid, head)
     if not isinstance(grid, ImageGrid) or head == "dense":
@@ -94,6 +101,21 @@ def build_model(
 
 
 def _on_the_sphere(config: ModelConfig, in_channels: int, out_channels: int, grid: SphereGrid, head: Head) -> nn.Module:
+    if config.name == "steerable_disco":
+        steerable = SteerableDiscoUNet if head == "dense" else SteerableDiscoClassifier
+        return steerable(
+            in_channels,
+            out_channels,
+            grid,
+            config.widths,
+            config.blocks,
+            config.highest_spin,
+            config.n_radial,
+            config.rings,
+            config.frames,
+            config.dropout,
+            config.recompute,
+        )
     kind = DiscoUNet if head == "dense" else DiscoClassifier
     return kind(
         in_channels,

@@ -26,6 +26,28 @@ from armillary.nn import (
 from armillary.spaces import SphereGrid
 
 
+def level_grids(grid: SphereGrid, levels: int, rings_per_cutoff: float) -> list[SphereGrid]:
+    """A grid and its coarser versions, finest first, each with half the rings of the one before.
+
+    Raises: ValueError where a level would have fewer than four rings, or a cutoff of a quarter of the circumference.
+    """
+    grids = [grid]
+    for _ in range(levels - 1):
+        grids.append(grids[-1].coarser(2))
+    if grids[-1].nlat < 4:
+        raise ValueError(
+            f"{levels} levels halve {grid} to {grids[-1].nlat} rings, wanted at least 4: "
+            f"give fewer widths or a finer grid."
+        )
+    cutoff = rings(rings_per_cutoff, grids[-1])
+    if not 0 < cutoff < math.pi / 2:
+        raise ValueError(
+            f"got a cutoff of {rings_per_cutoff:g} rings, {cutoff:.3g} rad on the coarsest level {grids[-1]}, "
+            f"wanted more than 0 and less than π/2: give fewer rings, fewer widths or a finer grid."
+        )
+    return grids
+
+
 class DiscoLayers(LayerFactory):
     """DISCO layers on a grid and its coarser versions, each level with half the rings of the one before.
 
@@ -43,20 +65,7 @@ class DiscoLayers(LayerFactory):
         dropout: float = 0.0,
         recompute: bool = False,
     ) -> None:
-        self.grids = [grid]
-        for _ in range(levels - 1):
-            self.grids.append(self.grids[-1].coarser(2))
-        if self.grids[-1].nlat < 4:
-            raise ValueError(
-                f"{levels} levels halve {grid} to {self.grids[-1].nlat} rings, wanted at least 4: "
-                f"give fewer widths or a finer grid."
-            )
-        cutoff = rings(rings_per_cutoff, self.grids[-1])
-        if not 0 < cutoff < math.pi / 2:
-            raise ValueError(
-                f"got a cutoff of {rings_per_cutoff:g} rings, {cutoff:.3g} rad on the coarsest level {self.grids[-1]}, "
-                f"wanted more than 0 and less than π/2: give fewer rings, fewer widths or a finer grid."
-            )
+        self.grids = level_grids(grid, levels, rings_per_cutoff)
         self.basis = PiecewiseLinear(3) if basis is None else basis
         self.rings, self.oversample, self.p_drop = rings_per_cutoff, oversample, dropout
         self.recompute = recompute

@@ -20,9 +20,14 @@ class LayerFactory(ABC):
     """Layers on levels 0 (finest) .. n - 1 (coarsest); every method returns a new module.
 
     ``recompute``: whether blocks keep their input only and compute their activations again in the backward pass.
+    ``parts``: into how many runs of equal length, one for each kind, the channels of a field are laid out: a field of
+    spins has its real and imaginary parts of each spin. Channels of two fields are joined kind by kind.
+
+    The last four methods are what plain channels need; layers whose channels turn with the frame have their own.
     """
 
     recompute = False
+    parts = 1
 
     @abstractmethod
     def conv(self, in_channels: int, out_channels: int, level: int) -> nn.Module:
@@ -52,6 +57,22 @@ class LayerFactory(ABC):
     def dropout(self) -> nn.Module:
         """Dropout of whole fields."""
 
+    def stem(self, in_channels: int, width: int) -> nn.Module:
+        """The first convolution, from the data."""
+        return self.conv(in_channels, width, 0)
+
+    def linear(self, in_channels: int, out_channels: int) -> nn.Module:
+        """A linear map of the channels at each point."""
+        return PointwiseLinear(in_channels, out_channels)
+
+    def readout(self, in_channels: int, out_channels: int, level: int) -> list[nn.Module]:
+        """From the features at each point to plain channels."""
+        return [PointwiseLinear(in_channels, out_channels)]
+
+    def summary(self, in_channels: int, out_channels: int, level: int) -> list[nn.Module]:
+        """From the features to numbers for the whole field: (B, ...) → (B, out_channels)."""
+        return [self.mean(level), nn.Linear(in_channels, out_channels)]
+
 
 class ResidualBlock(nn.Module):
     """``x + conv(act(norm(dropout(conv(act(norm(x)))))))``, pre-activation; a linear map on the skip where widths
@@ -70,7 +91,7 @@ class ResidualBlock(nn.Module):
             layers.conv(out_channels, out_channels, level),
         )
         same = in_channels == out_channels
-        self.skip = nn.Identity() if same else PointwiseLinear(in_channels, out_channels)
+        self.skip = nn.Identity() if same else layers.linear(in_channels, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.skip(x) + (recomputed(self.body, x) if self.recompute else self.body(x))
@@ -89,7 +110,7 @@ class ResidualEncoder(nn.Module):
     def __init__(self, layers: LayerFactory, in_channels: int, widths: Sequence[int], blocks: int) -> None:
         super().__init__()
         _check_widths(widths, blocks)
-        self.stem = layers.conv(in_channels, widths[0], 0)
+        self.stem = layers.stem(in_channels, widths[0])
         self.downs = nn.ModuleList(
             layers.down(widths[level], widths[level + 1], level) for level in range(len(widths) - 1)
         )
@@ -113,6 +134,7 @@ class ResidualUNet(nn.Module):
         self, layers: LayerFactory, in_channels: int, out_channels: int, widths: Sequence[int], blocks: int = 1
     ) -> None:
         super().__init__()
+        self.parts = layers.parts
         self.encoder = ResidualEncoder(layers, in_channels, widths, blocks)
         levels = range(len(widths) - 2, -1, -1)
         self.ups = nn.ModuleList(layers.up(widths[level + 1], widths[level], level) for level in levels)
@@ -124,13 +146,14 @@ class ResidualUNet(nn.Module):
             for level in levels
         )
         self.head = nn.Sequential(
-            layers.norm(widths[0], 0), layers.activation(0), PointwiseLinear(widths[0], out_channels)
+            layers.norm(widths[0], 0), layers.activation(0), *layers.readout(widths[0], out_channels, 0)
         )
 
     def forward(self, x: Tensor) -> Tensor:
         *skips, y = self.encoder(x)
         for up, merge, skip in zip(self.ups, self.merges, reversed(skips), strict=True):
-            y = merge(torch.cat([up(y), skip], dim=1))
+            both = [field.unflatten(1, (self.parts, -1)) for field in (up(y), skip)]
+            y = merge(torch.cat(both, dim=2).flatten(1, 2))
         return self.head(y)
 
 
@@ -146,8 +169,7 @@ class ResidualClassifier(nn.Module):
         self.head = nn.Sequential(
             layers.norm(widths[-1], last),
             layers.activation(last),
-            layers.mean(last),
-            nn.Linear(widths[-1], out_channels),
+            *layers.summary(widths[-1], out_channels, last),
         )
 
     def forward(self, x: Tensor) -> Tensor:

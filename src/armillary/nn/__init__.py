@@ -3,6 +3,7 @@
 from armillary.nn.disc_mask import DiscMask
 from armillary.nn.disco import DiscoConv, DiscoConvTranspose, rings
 from armillary.nn.disco_so3 import DiscoLift, DiscoSO3Conv
+from armillary.nn.disco_steerable import SteerableDiscoConv
 from armillary.nn.dropout import FieldDropout
 from armillary.nn.fold import Foldable, fold
 from armillary.nn.gcnn import GroupConv, LiftConv
@@ -14,6 +15,7 @@ from armillary.nn.harmonic_layers import MagnitudeBatchNorm, MagnitudeReLU, Magn
 from armillary.nn.harmonic_pooling import BlurPool, ImageMeanPool
 from armillary.nn.homogeneous import HomogeneousConv, SpectralConv
 from armillary.nn.image_input import ImageInput
+from armillary.nn.lift import LiftProject, SpinPointwise
 from armillary.nn.linear import PointwiseLinear
 from armillary.nn.losses import CrossEntropyLoss, DiceLoss, GradientLoss, L1Loss, L2Loss, SumLoss
 from armillary.nn.metrics import ClassificationMetrics, Metrics, RegressionMetrics, SegmentationMetrics
@@ -25,6 +27,9 @@ from armillary.nn.so3_conv import S2Conv, SO3Conv, SO3ToS2Conv
 from armillary.nn.so3_kernels import Kernel, LocalKernel, SpectralKernel
 from armillary.nn.so3_products import S2Product, SO3Product, SO3ToS2Product
 from armillary.nn.soft_argmax import AxisL1Loss, SoftArgmax
+from armillary.nn.spin_conv import SpinConv
+from armillary.nn.spin_layers import SpinActivation, SpinDropout, SpinInvariants, SpinLinear
+from armillary.nn.spin_norm import SpinBatchNorm
 from armillary.nn.warp import WarpImage, sample_image
 from armillary.nn.warp_padding import WarpConv2d, WarpPad, with_warp_padding
 from armillary.ops.circular import CircularHarmonics
@@ -62,6 +67,7 @@ __all__ = [
     "L1Loss",
     "L2Loss",
     "LiftConv",
+    "LiftProject",
     "LocalKernel",
     "MagnitudeBatchNorm",
     "MagnitudeReLU",
@@ -95,6 +101,14 @@ __all__ = [
     "SphereLayerNorm",
     "SphereMax",
     "SphereMean",
+    "SpinActivation",
+    "SpinBatchNorm",
+    "SpinConv",
+    "SpinDropout",
+    "SpinInvariants",
+    "SpinLinear",
+    "SpinPointwise",
+    "SteerableDiscoConv",
     "SumLoss",
     "Unpool",
     "WarpConv2d",

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from armillary.spaces import OrientedGrid, SphereGrid
+from armillary.spaces import ImageGrid, OrientedGrid, SphereGrid
 
 Space = SphereGrid | OrientedGrid
 
@@ -31,8 +31,10 @@ def sphere_of(space: Space) -> SphereGrid:
     )
 
 
-def mean_weights(space: Space) -> Tensor:
-    """Ring weights that sum to 1, shape (H, 1), float64: they broadcast against ``(..., H, W)``."""
+def mean_weights(space: Space | ImageGrid) -> Tensor:
+    """Weights of rings, or rows of pixels, that sum to 1, (H, 1), float64: they broadcast against ``(..., H, W)``."""
+    if isinstance(space, ImageGrid):
+        return torch.full((space.height, 1), 1 / space.height, dtype=torch.float64, device="cpu")
     weights = sphere_of(space).ring_weights
     return (weights / weights.sum())[:, None]
 

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from armillary.harmonics.zonal import PathCosts, ZonalProduct
-from armillary.nn.stencil import Centre, build_stencil, with_parity
-from armillary.ops.constants import ConstantModule
+from armillary.nn.stencil import Centre, StencilModule, build_stencil, with_parity
 from armillary.ops.disco import disco
 from armillary.ops.filters import FilterBasis, PiecewiseLinear
 from armillary.ops.precision import as_autocast
@@ -27,7 +26,7 @@ def rings(count: float, grid: SphereGrid) -> float:
     return count * grid.ring_spacing
 
 
-class DiscoLayer(ConstantModule):
+class DiscoLayer(StencilModule):
     """What every DISCO layer has: channels, grids, a basis within a cutoff, a weight and a bias.
 
     ``weight`` has shape (out_channels, in_channels/groups, *weight_axes) and starts with variance 1/fan-in.
@@ -65,14 +64,6 @@ class DiscoLayer(ConstantModule):
         shape = (in_channels // groups, *weight_axes)
         self.weight = nn.Parameter(torch.randn(out_channels, *shape) * math.prod(shape) ** -0.5)
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
-
-    def _register_places(self, name: str, tensors: tuple[Tensor, ...]) -> None:
-        """Keep the tensors of a stencil after its values, which are constants of their own (``ops.stencils``)."""
-        for i, tensor in enumerate(tensors[1:]):
-            self.register_buffer(f"{name}_{i}", tensor, persistent=False)
-
-    def _places(self, name: str) -> list[Tensor]:
-        return [self.get_buffer(f"{name}_{i}") for i in range(5)]
 
     def _describe(self, spaces: str, detail: str) -> str:
         parts = [

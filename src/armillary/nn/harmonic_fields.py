@@ -1,4 +1,5 @@
-"""Fields of circular orders on a grid of pixels: what layers of harmonic networks share, and their order in a row."""
+"""Fields of circular orders on a grid of pixels, or of spins on the sphere: what their layers share, and their order in
+a row."""
 
 from __future__ import annotations
 
@@ -9,26 +10,28 @@ from torch import Tensor, nn
 
 from armillary.groups import Orders
 from armillary.ops.constants import ConstantModule
-from armillary.spaces import ImageGrid
+from armillary.spaces import ImageGrid, SphereGrid
+
+FieldGrid = ImageGrid | SphereGrid
 
 
-def check_orders(x: Tensor, orders: Orders, grid: ImageGrid, who: str) -> None:
+def check_orders(x: Tensor, orders: Orders, grid: FieldGrid, who: str) -> None:
     """Raise a ValueError that says what came, what was wanted and the fix, unless x is (B, orders.size, H, W)."""
     grid.check_field(x, who)
     if x.ndim != 4 or x.shape[1] != orders.size:
         raise ValueError(
-            f"x has shape {tuple(x.shape)}, {who} was built for (batch, {orders.size}, {grid.height}, {grid.width}), "
-            f"the real channels of {orders}: pass other orders, or reshape x."
+            f"x has shape {tuple(x.shape)}, {who} was built for (batch, {orders.size}, {grid.shape[0]}, "
+            f"{grid.shape[1]}), the real channels of {orders}: pass other orders, or reshape x."
         )
 
 
 class FieldLayer(ConstantModule):
     """A layer on fields of one kind on one grid: ``orders`` on ``grid`` in, ``orders_out`` on ``grid_out`` out.
 
-    Both are those of the input where a layer does not say otherwise.
+    Both are those of the input where a layer does not say otherwise. On the sphere an order is a spin.
     """
 
-    def __init__(self, orders: Orders, grid: ImageGrid) -> None:
+    def __init__(self, orders: Orders, grid: FieldGrid) -> None:
         super().__init__()
         self.orders, self.grid, self.in_channels = orders, grid, orders.size
 
@@ -41,7 +44,7 @@ class FieldLayer(ConstantModule):
         return self.orders
 
     @property
-    def grid_out(self) -> ImageGrid:
+    def grid_out(self) -> FieldGrid:
         return self.grid
 
     def extra_repr(self) -> str:
@@ -93,13 +96,13 @@ class HarmonicSequential(nn.Sequential):
         return layer.orders_out
 
     @property
-    def grid(self) -> ImageGrid:
+    def grid(self) -> FieldGrid:
         """The grid of the first layer."""
         layer: Any = self[0]
         return layer.grid
 
     @property
-    def grid_out(self) -> ImageGrid:
+    def grid_out(self) -> FieldGrid:
         """The grid that the last layer gives."""
         layer: Any = self[-1]
         return layer.grid_out

@@ -1,7 +1,7 @@
-"""What stands between convolutions in a harmonic network: nonlinearity, norm, magnitudes.
+"""What stands between convolutions in a harmonic network, or of fields of spin: nonlinearity, norm, magnitudes.
 
-All act on magnitudes |z|, so that e^{imα} passes through. Shape legend: B batch, C complex channels, H and W pixels;
-fields are real tensors in the layout of ``groups.Orders``.
+All act on magnitudes |z|, so that e^{imα} passes through, on images as on the sphere. Shape legend: B batch, C complex
+channels, H and W pixels; fields are real tensors in the layout of ``groups.Orders``.
 """
 
 from __future__ import annotations
@@ -13,17 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from armillary.groups import Orders
-from armillary.nn.averages import working_dtype
+from armillary.nn.averages import mean_weights, moments, working_dtype
 from armillary.nn.fold import Foldable, stock_graph
-from armillary.nn.harmonic_fields import FieldLayer, check_orders
+from armillary.nn.harmonic_fields import FieldGrid, FieldLayer, check_orders
 from armillary.nn.norms import merge_over_processes
-from armillary.spaces import ImageGrid
 
 
 class _MagnitudeLayer(FieldLayer, Foldable, ABC):
     """A function of the magnitudes ``r = √(|z|² + eps²)``; ``eps`` keeps gradients finite at z = 0."""
 
-    def __init__(self, orders: Orders, grid: ImageGrid, eps: float = 1e-3) -> None:
+    def __init__(self, orders: Orders, grid: FieldGrid, eps: float = 1e-3) -> None:
         super().__init__(orders, grid)
         if orders.real:
             raise ValueError(f"{type(self).__name__}: got {orders}, wanted complex channels: real ones have no phase.")
@@ -74,7 +73,7 @@ class MagnitudeReLU(_MagnitudeLayer):
     Source: Worrall et al. 2017 (arXiv 1612.04642); pinned by ``tests/nn/test_harmonic_layers.py``.
     """
 
-    def __init__(self, orders: Orders, grid: ImageGrid, eps: float = 1e-3) -> None:
+    def __init__(self, orders: Orders, grid: FieldGrid, eps: float = 1e-3) -> None:
         super().__init__(orders, grid, eps)
         self.bias = nn.Parameter(torch.zeros(orders.count))
 
@@ -93,10 +92,10 @@ class MagnitudeReLU(_MagnitudeLayer):
 class MagnitudeBatchNorm(_MagnitudeLayer):
     """Batch normalisation of magnitudes, with its ReLU: ``z ↦ ReLU(w_c (r - μ_c)/√(σ²_c + ε) + b_c) z / r``.
 
-    r is ``√(|z|² + eps²)``; μ and σ² are its mean and (population) variance over the batch and the pixels while
-    training, running averages in evaluation. The ReLU belongs to it: a negative magnitude would turn the phase by π.
-    Under an initialised ``torch.distributed`` the statistics are those of all processes together. ``momentum`` None: a
-    cumulative average.
+    r is ``√(|z|² + eps²)``; μ and σ² are its mean and (population) variance over the batch and the pixels, on the
+    sphere by quadrature, while training, running averages in evaluation. The ReLU belongs to it: a negative magnitude
+    would turn the phase by π. Under an initialised ``torch.distributed`` the statistics are those of all processes
+    together. ``momentum`` None: a cumulative average.
 
     Shapes: (B, orders.size, H, W) in and out. State dict: ``weight``, ``bias``, ``running_mean``, ``running_var`` (C,),
     ``num_batches_tracked``. Raises: ValueError for an input of another shape, or real channels.
@@ -110,13 +109,14 @@ class MagnitudeBatchNorm(_MagnitudeLayer):
     def __init__(
         self,
         orders: Orders,
-        grid: ImageGrid,
+        grid: FieldGrid,
         eps: float = 1e-3,
         variance_eps: float = 1e-5,
         momentum: float | None = 0.1,
     ) -> None:
         super().__init__(orders, grid, eps)
         self.variance_eps, self.momentum = variance_eps, momentum
+        self.register_constant("row_weights", mean_weights(grid))
         self.weight = nn.Parameter(torch.ones(orders.count))
         self.bias = nn.Parameter(torch.zeros(orders.count))
         self.register_buffer("running_mean", torch.zeros(orders.count))
@@ -126,7 +126,7 @@ class MagnitudeBatchNorm(_MagnitudeLayer):
     def forward(self, x: Tensor) -> Tensor:
         r = self.magnitudes(x)
         if self.training:
-            var, mean = torch.var_mean(r, dim=(0, 2, 3), correction=0)
+            mean, var = (m.flatten() for m in moments(r, self.constant("row_weights", r), (0, 2, 3)))
             mean, var = merge_over_processes(mean, var, len(r))
             self._track(mean.detach(), var.detach())
         else:

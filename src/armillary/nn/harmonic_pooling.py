@@ -40,7 +40,7 @@ class ImageMeanPool(FieldLayer, Foldable):
 
     @property
     def grid_out(self) -> ImageGrid:
-        return ImageGrid(self.grid.height // self.factor, self.grid.width // self.factor)
+        return ImageGrid(*(size // self.factor for size in self.grid.shape))
 
     def forward(self, x: Tensor) -> Tensor:
         check_orders(x, self.orders, self.grid, "ImageMeanPool")

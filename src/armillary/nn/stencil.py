@@ -16,7 +16,8 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from armillary.ops.filters import FilterBasis
+from armillary.ops.constants import ConstantModule
+from armillary.ops.filters import FilterBasis, SteerableBasis
 from armillary.ops.moments import EXTRA_DEGREES, LocalPolynomials, monomials
 from armillary.ops.stencils import make_stencil
 from armillary.spaces import SphereGrid
@@ -45,6 +46,17 @@ class Stencil:
     @property
     def values(self) -> Tensor:
         return self.tensors[0]
+
+
+class StencilModule(ConstantModule):
+    """A module with stencils: values are constants, the five tensors behind them buffers that several may share."""
+
+    def _register_places(self, name: str, tensors: tuple[Tensor, ...]) -> None:
+        for i, tensor in enumerate(tensors[1:]):
+            self.register_buffer(f"{name}_{i}", tensor, persistent=False)
+
+    def _places(self, name: str) -> list[Tensor]:
+        return [self.get_buffer(f"{name}_{i}") for i in range(5)]
 
 
 @lru_cache(maxsize=32)
@@ -111,6 +123,50 @@ def build_stencil(
     return build_stencils(grid_in, grid_out, basis, cutoff, max_degree, centre, (turn,), (spin,))[turn, spin]
 
 
+@lru_cache(maxsize=32)
+def spin_stencils(
+    grid_in: SphereGrid,
+    grid_out: SphereGrid,
+    basis: SteerableBasis,
+    cutoff: float,
+    max_degree: int | None,
+    pairs: tuple[tuple[int, int], ...],
+) -> dict[tuple[int, int], Stencil]:
+    """For pairs (s, s') the stencils of the filters ``R_k(ϑ) e^{i(s' - s)ϕ} e^{ist}``, from spin s to spin s'.
+
+    t is the angle of parallel transport. Functions are the real parts of all k, then the imaginary parts; from spin 0
+    to spin 0 there are no imaginary parts. Normalised to ``∫ |R_k| dω = 1``. Real parts are even and imaginary parts
+    odd in longitude, exactly where the grids allow it.
+
+    Moments are matched before transport, in the tangent plane of the output point: carried there, a smooth field of any
+    spin is a polynomial, so that one correction serves all of them.
+    """
+    spins = tuple(sorted({s for s, _ in pairs}))
+    built = build_stencils(grid_in, grid_out, basis, cutoff, max_degree, spins=spins)
+    r, azimuth, weight = basis.nodes(cutoff)
+    functions, norms = basis.evaluate(r, azimuth), basis.norms(cutoff)
+    stencils = {}
+    for s, t in pairs:
+        stencil, m = built[0.0, s], t - s
+        along, across = stencil.values.chunk(2, 1) if s else (stencil.values, torch.zeros_like(stencil.values))
+        real, imaginary = [], []
+        for cosine, sine in basis.waves(m):
+            wave = [(cosine, 1)] if sine is None else [(cosine, 1), (sine, -1 if m < 0 else 1)]
+            size = torch.stack([functions[i] for i, _ in wave]).norm(dim=0) @ weight
+            gains = [sign * norms[i] / size for i, sign in wave]
+            re, im = gains[0] * along[:, cosine], gains[0] * across[:, cosine]
+            if sine is not None:
+                re, im = re - gains[1] * across[:, sine], im + gains[1] * along[:, sine]
+            real.append(re)
+            imaginary.append(im)
+        values = torch.stack(real if s == t == 0 else real + imaginary, 1)
+        parity = torch.ones(values.shape[1], dtype=torch.float64)
+        parity[len(real) :] = -1
+        sampled = Stencil((values, *stencil.tensors[1:]), stencil.degree, stencil.pattern)
+        stencils[s, t] = symmetrised(sampled, parity) or sampled
+    return stencils
+
+
 def with_parity(stencil: Stencil, basis: FilterBasis, cutoff: float) -> tuple[Stencil, Tensor | None]:
     """The stencil for functions that are each exactly even or odd in longitude, and the matrix A (K, K) to them.
 
@@ -118,8 +174,7 @@ def with_parity(stencil: Stencil, basis: FilterBasis, cutoff: float) -> tuple[St
     parity, whose entries kernels may take in pairs. A is orthogonal: a weight w for ψ becomes ``w Aᵀ``. The stencil as
     it is, and None, where there is no such symmetry.
     """
-    values, entries, starts = stencil.tensors[:3]
-    pattern = stencil.pattern
+    values, pattern = stencil.values, stencil.pattern
     r, azimuth, _ = basis.nodes(cutoff)
     norms = basis.norms(cutoff)[:, None]
     functions, mirrored = basis.evaluate(r, azimuth) / norms, basis.evaluate(r, -azimuth) / norms
@@ -130,12 +185,26 @@ def with_parity(stencil: Stencil, basis: FilterBasis, cutoff: float) -> tuple[St
     parity, vectors = torch.linalg.eigh((reflection + reflection.T) / 2)
     if torch.allclose(reflection, torch.diag(reflection.diagonal()), rtol=0, atol=1e-10):
         parity, vectors = reflection.diagonal(), torch.eye(len(reflection), dtype=reflection.dtype)
-    partner = _mirror_images(entries, starts, pattern)
-    values = values @ vectors
-    image = torch.round(parity) * values[partner] if partner is not None else values + math.inf
+    rotated = Stencil((values @ vectors, *stencil.tensors[1:]), stencil.degree, pattern)
+    even_or_odd = symmetrised(rotated, torch.round(parity))
+    return (stencil, None) if even_or_odd is None else (even_or_odd, vectors.T)
+
+
+def symmetrised(stencil: Stencil, parity: Tensor) -> Stencil | None:
+    """The stencil with each function exactly even (1) or odd (-1) in longitude, as ``parity`` (K,) says.
+
+    None where it is not so but for rounding, or has points without a mirror image.
+    """
+    values, entries, starts = stencil.tensors[:3]
+    if stencil.pattern.n_phases > 2:
+        return None
+    partner = _mirror_images(entries, starts, stencil.pattern)
+    if partner is None:
+        return None
+    image = parity * values[partner]
     if not torch.allclose(values, image, rtol=0, atol=1e-9 * float(values.abs().max())):
-        return stencil, None
-    return Stencil(((values + image) / 2, *stencil.tensors[1:]), stencil.degree, pattern), vectors.T
+        return None
+    return Stencil(((values + image) / 2, *stencil.tensors[1:]), stencil.degree, stencil.pattern)
 
 
 def _mirror_images(entries: Tensor, starts: Tensor, pattern: LongitudePattern) -> Tensor | None:

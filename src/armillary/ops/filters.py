@@ -74,6 +74,15 @@ class FilterBasis(ABC):
         return self.evaluate(r, azimuth).abs() @ weight
 
 
+@dataclass(frozen=True)
+class SteerableBasis(FilterBasis):
+    """Radial functions times cos mϕ and sin mϕ, in pairs: together the filters R(r) e^{±imϕ} of circular order m."""
+
+    @abstractmethod
+    def waves(self, order: int) -> tuple[tuple[int, int | None], ...]:
+        """For each radial function of |order| the places in the basis of its cosine and its sine (None for order 0)."""
+
+
 def piecewise_gauss(breaks: tuple[float, ...], count: int) -> tuple[Tensor, Tensor]:
     """Nodes and weights of the Gauss–Legendre rule with ``count`` nodes on each interval between ascending breaks."""
     x, w = (torch.from_numpy(v) for v in np.polynomial.legendre.leggauss(count))
@@ -146,7 +155,7 @@ class PiecewiseLinear(FilterBasis):
 
 
 @dataclass(frozen=True)
-class FourierAzimuth(FilterBasis):
+class FourierAzimuth(SteerableBasis):
     """Hat functions in radius, times cos mϕ and sin mϕ for m = 0..m_max.
 
     Order: the n_radial axisymmetric hats first, then for each m = 1..m_max and each radial node i = 1..n_radial - 1 the
@@ -180,6 +189,15 @@ class FourierAzimuth(FilterBasis):
     def azimuthal_bandlimit(self) -> int | None:
         return 0 if self.axisymmetric else self.m_max
 
+    def waves(self, order: int) -> tuple[tuple[int, int | None], ...]:
+        m = abs(order)
+        if m == 0:
+            return tuple((i, None) for i in range(self.n_radial))
+        if m > self.m_max:
+            return ()
+        first, rings = self.n_radial + 2 * (m - 1) * (self.n_radial - 1), self.n_radial - 1
+        return tuple((first + 2 * i, first + 2 * i + 1) for i in range(rings))
+
     def evaluate(self, r: Tensor, azimuth: Tensor) -> Tensor:
         radial = [_hat(r * self.n_radial - i) for i in range(self.n_radial)]
         waves = [
@@ -192,7 +210,7 @@ class FourierAzimuth(FilterBasis):
 
 
 @dataclass(frozen=True)
-class Zernike(FilterBasis):
+class Zernike(SteerableBasis):
     """Zernike polynomials on the disc, all of degree n ≤ n_max in the order of the single index j = n(n + 2)/2 + m/2.
 
     ``Z_n^m(r, ϕ) = R_n^|m|(r) · {cos mϕ for m ≥ 0, sin |m|ϕ for m < 0}``, unnormalised: R_n^m(1) = 1.
@@ -224,6 +242,11 @@ class Zernike(FilterBasis):
     @property
     def azimuthal_bandlimit(self) -> int | None:
         return self.n_max
+
+    def waves(self, order: int) -> tuple[tuple[int, int | None], ...]:
+        m = abs(order)
+        twice = [n * (n + 2) for n in range(m, self.n_max + 1, 2)]
+        return tuple(((j + m) // 2, (j - m) // 2 if m else None) for j in twice)
 
     def evaluate(self, r: Tensor, azimuth: Tensor) -> Tensor:
         functions = []

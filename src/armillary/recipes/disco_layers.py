@@ -24,11 +24,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from armillary.groups import Orders
 from armillary.harmonics import Resample
-from armillary.nn import DiscoConv, DiscoConvTranspose, DiscoLift, FourierAzimuth, PiecewiseLinear
+from armillary.nn import DiscoConv, DiscoConvTranspose, DiscoLift, FourierAzimuth, PiecewiseLinear, SteerableDiscoConv
 from armillary.recipes.report import Check, Row
 from armillary.spaces import Equiangular, GaussLegendre
-from armillary.testing import equivariance_error
+from armillary.testing import SpinSymmetry, commutation_error, equivariance_error
 
 FUNCTIONS = 3
 LARGEST_HARMONIC = 512  # latitudes; beyond it the Legendre functions are no longer kept
@@ -78,6 +79,12 @@ def measure_equivariance(scale: LayerScale) -> tuple[list[Row], Check]:
             )
             if name == "DiscoConv, equiangular":
                 plain.append(error)
+        spins = Orders.upto(1, 1)
+        start = time.monotonic()
+        error = commutation_error(SteerableDiscoConv(spins, spins, grid), SpinSymmetry(spins, grid, lmax=lmax), count=2)
+        name = "SteerableDiscoConv, spins 0 and 1, directional filter"
+        metric = f"rotation error, {nlat} latitudes, l ≤ {lmax}"
+        rows.append(Row(name, metric, error, seconds=time.monotonic() - start))
     order = math.log2(plain[-2] / plain[-1]) if len(plain) > 1 else float("nan")
     check = Check(
         f"rotation error of the axisymmetric layer falls with resolution ({scale.equivariance[0]} to "

@@ -4,6 +4,7 @@ too."""
 from armillary.testing.contract import LayerReport, check_layer
 from armillary.testing.meter import commutation_error, equivariance_error, invariance_error
 from armillary.testing.plane import PlaneSymmetry
+from armillary.testing.spin import SpinSymmetry
 from armillary.testing.symmetry import GroupAction, SphereSymmetry, Symmetry
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "LayerReport",
     "PlaneSymmetry",
     "SphereSymmetry",
+    "SpinSymmetry",
     "Symmetry",
     "check_layer",
     "commutation_error",
