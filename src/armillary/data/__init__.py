@@ -7,6 +7,7 @@ from armillary.data.motion import Motion, moved
 from armillary.data.normalization import denormalize, with_normalization
 from armillary.data.opening import open_dataset, read_inputs
 from armillary.data.projection import project_image
+from armillary.data.qm7 import Molecules, atom_signals, coulomb_matrices, load_qm7
 from armillary.data.spec import DataError, FieldDataset, FieldSpec
 
 __all__ = [
@@ -15,9 +16,13 @@ __all__ = [
     "FieldDataset",
     "FieldSpec",
     "ImageDataset",
+    "Molecules",
     "Motion",
+    "atom_signals",
+    "coulomb_matrices",
     "denormalize",
     "image_grid",
+    "load_qm7",
     "moved",
     "open_dataset",
     "project_image",

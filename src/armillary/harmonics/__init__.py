@@ -1,6 +1,8 @@
 """Transforms of fields: spherical harmonics, functions on SO(3), exact rotation, resampling."""
 
 from armillary.groups import random_rotation
+from armillary.harmonics.filter_banks import BumpBank, FilterBank, MeyerBank
+from armillary.harmonics.needlets import Band, Needlets, NeedletTransform, SO3Needlets, SphereNeedlets
 from armillary.harmonics.resample import Resample, resample
 from armillary.harmonics.rotation import rotate, rotate_coefficients
 from armillary.harmonics.sht import SHT, InverseSHT
@@ -17,14 +19,22 @@ from armillary.harmonics.synthesis import evaluate, random_field
 
 __all__ = [
     "SHT",
+    "Band",
+    "BumpBank",
     "ComplexSO3Transform",
+    "FilterBank",
     "InverseComplexSO3Transform",
     "InverseSHT",
     "InverseSO3Transform",
     "InverseSpinSHT",
+    "MeyerBank",
+    "NeedletTransform",
+    "Needlets",
     "Resample",
     "SO3Blocks",
+    "SO3Needlets",
     "SO3Transform",
+    "SphereNeedlets",
     "SpinSHT",
     "evaluate",
     "full_coefficients",

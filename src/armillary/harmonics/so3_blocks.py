@@ -96,6 +96,11 @@ def _orders(blocks: SO3Blocks) -> tuple[Tensor, Tensor, Tensor]:
     return l, m, n
 
 
+def degrees_of(blocks: SO3Blocks) -> Tensor:
+    """The degree l of each packed coefficient, (size,) int64; treat as read-only."""
+    return _orders(blocks)[0]
+
+
 @lru_cache(maxsize=8)
 def full_places(lmax: int) -> tuple[Tensor, Tensor, Tensor]:
     """For each coefficient (l, m, n) of the full layout: its place, or that of (l, -m, -n) where m < 0, in the half

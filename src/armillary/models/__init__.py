@@ -4,6 +4,8 @@ from armillary.models.config import ModelConfig, build_model
 from armillary.models.gcnn import AllCNNC, GroupCNN, GroupResidualBlock, GroupResNet, RotationPoolingCNN, equal_width
 from armillary.models.harmonic import HarmonicClassifier, PlainClassifier
 from armillary.models.homogeneous import HomogeneousNet, OrbitalNet, SubsetNet
+from armillary.models.molecules import AtomSum
+from armillary.models.needlets import NeedletRegressor, SO3NeedletNet, SphereNeedletNet
 from armillary.models.plane import PlanarClassifier, PlanarUNet
 from armillary.models.sphere import DiscoClassifier, DiscoUNet
 from armillary.models.steerable import SteerableDiscoClassifier, SteerableDiscoUNet
@@ -12,6 +14,7 @@ from armillary.models.warped import FullyConnectedPose, PlanarPose, WarpedPose
 
 __all__ = [
     "AllCNNC",
+    "AtomSum",
     "DiscoClassifier",
     "DiscoUNet",
     "FullyConnectedPose",
@@ -22,6 +25,7 @@ __all__ = [
     "HomogeneousNet",
     "LayerFactory",
     "ModelConfig",
+    "NeedletRegressor",
     "OrbitalNet",
     "PlainClassifier",
     "PlanarClassifier",
@@ -30,6 +34,8 @@ __all__ = [
     "ResidualClassifier",
     "ResidualUNet",
     "RotationPoolingCNN",
+    "SO3NeedletNet",
+    "SphereNeedletNet",
     "SteerableDiscoClassifier",
     "SteerableDiscoUNet",
     "SubsetNet",

@@ -19,6 +19,8 @@ from armillary.nn.lift import LiftProject, SpinPointwise
 from armillary.nn.linear import PointwiseLinear
 from armillary.nn.losses import CrossEntropyLoss, DiceLoss, GradientLoss, L1Loss, L2Loss, SumLoss
 from armillary.nn.metrics import ClassificationMetrics, Metrics, RegressionMetrics, SegmentationMetrics
+from armillary.nn.needlet import NeedletShrinkage, SphereNeedletConv
+from armillary.nn.needlet_so3 import NeedletInvariants, NeedletLift, NeedletProject, SO3NeedletConv
 from armillary.nn.nonlinearities import Pointwise
 from armillary.nn.norms import SphereBatchNorm, SphereGroupNorm, SphereInstanceNorm, SphereLayerNorm
 from armillary.nn.orbital import OrbitalConv
@@ -73,6 +75,10 @@ __all__ = [
     "MagnitudeReLU",
     "Magnitudes",
     "Metrics",
+    "NeedletInvariants",
+    "NeedletLift",
+    "NeedletProject",
+    "NeedletShrinkage",
     "OrbitalConv",
     "OrientationMax",
     "OrientationMean",
@@ -88,6 +94,7 @@ __all__ = [
     "S2Conv",
     "S2Product",
     "SO3Conv",
+    "SO3NeedletConv",
     "SO3Product",
     "SO3ToS2Conv",
     "SO3ToS2Product",
@@ -101,6 +108,7 @@ __all__ = [
     "SphereLayerNorm",
     "SphereMax",
     "SphereMean",
+    "SphereNeedletConv",
     "SpinActivation",
     "SpinBatchNorm",
     "SpinConv",
