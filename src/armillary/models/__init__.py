@@ -7,6 +7,7 @@ from armillary.models.homogeneous import HomogeneousNet, OrbitalNet, SubsetNet
 from armillary.models.molecules import AtomSum
 from armillary.models.needlets import NeedletRegressor, SO3NeedletNet, SphereNeedletNet
 from armillary.models.plane import PlanarClassifier, PlanarUNet
+from armillary.models.s2cnn import S2CNNClassifier, S2CNNSegmenter
 from armillary.models.sphere import DiscoClassifier, DiscoUNet
 from armillary.models.steerable import SteerableDiscoClassifier, SteerableDiscoUNet
 from armillary.models.unet import LayerFactory, ResidualClassifier, ResidualUNet
@@ -34,6 +35,8 @@ __all__ = [
     "ResidualClassifier",
     "ResidualUNet",
     "RotationPoolingCNN",
+    "S2CNNClassifier",
+    "S2CNNSegmenter",
     "SO3NeedletNet",
     "SphereNeedletNet",
     "SteerableDiscoClassifier",

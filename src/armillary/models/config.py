@@ -11,13 +11,14 @@ from armillary.groups import cyclic, dihedral
 from armillary.models.gcnn import GroupCNN, GroupResNet
 from armillary.models.harmonic import HarmonicClassifier
 from armillary.models.plane import PlanarClassifier, PlanarUNet
+from armillary.models.s2cnn import S2CNNClassifier, S2CNNSegmenter
 from armillary.models.sphere import DiscoClassifier, DiscoUNet
 from armillary.models.steerable import SteerableDiscoClassifier, SteerableDiscoUNet
 from armillary.nn import FilterBasis, FourierAzimuth, PiecewiseLinear
 from armillary.spaces import ImageGrid, SphereGrid
 
 Head = Literal["dense", "global"]
-Name = Literal["disco_unet", "steerable_disco", "planar_unet", "group_cnn", "group_resnet", "harmonic"]
+Name = Literal["disco_unet", "steerable_disco", "s2cnn", "planar_unet", "group_cnn", "group_resnet", "harmonic"]
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,13 @@ class ModelConfig:
     """A network and its size. Each ignores what belongs to others."""
 
     name: Name = "disco_unet"
-    """disco_unet and steerable_disco on the sphere; planar_unet, plain 3×3 convolutions, on either; on images, classes
-    only: group_cnn and group_resnet over turns (and reflections), harmonic for turns by any angle."""
+    """disco_unet, steerable_disco and s2cnn on the sphere; planar_unet, plain 3×3 convolutions, on either; on images,
+    classes only: group_cnn and group_resnet over turns (and reflections), harmonic for turns by any angle."""
     widths: tuple[int, ...] = (16, 32, 64)
     """Channels of each level, finest first; each level has half the rings or rows of the one before. group_cnn has one
-    width; those of steerable_disco are complex channels of each spin."""
+    width, s2cnn one for each layer; those of steerable_disco are complex channels of each spin."""
+    bandlimits: tuple[int, ...] = ()
+    """Band limits of the layers of s2cnn, as many as widths; empty: in the published proportions to the grid's."""
     blocks: int = 1
     """Residual blocks on each level."""
     turns: int = 4
@@ -87,7 +90,7 @@ def build_model(
         return plane(
             in_channels, out_channels, grid.shape, config.widths, config.blocks, config.dropout, config.recompute
         )
-    if config.name in ("disco_unet", "steerable_disco"):
+    if config.name in ("disco_unet", "steerable_disco", "s2cnn"):
         if isinstance(grid, ImageGrid):
             raise ValueError(
                 f"the model {config.name} works on the sphere, the data are images {grid.shape}: choose a network of "
@@ -116,6 +119,10 @@ def _on_the_sphere(config: ModelConfig, in_channels: int, out_channels: int, gri
             config.dropout,
             config.recompute,
         )
+    if config.name == "s2cnn":
+        so3 = S2CNNSegmenter if head == "dense" else S2CNNClassifier
+        sizes = (config.widths, config.bandlimits, config.n_radial, config.rings, config.oversample)
+        return so3(in_channels, out_channels, grid, *sizes, config.dropout, config.recompute)
     kind = DiscoUNet if head == "dense" else DiscoClassifier
     return kind(
         in_channels,

@@ -28,6 +28,7 @@ from armillary.nn.pooling import OrientationMax, OrientationMean, Pool, SphereMa
 from armillary.nn.so3_conv import S2Conv, SO3Conv, SO3ToS2Conv
 from armillary.nn.so3_kernels import Kernel, LocalKernel, SpectralKernel
 from armillary.nn.so3_products import S2Product, SO3Product, SO3ToS2Product
+from armillary.nn.so3_samples import SO3Samples
 from armillary.nn.soft_argmax import AxisL1Loss, SoftArgmax
 from armillary.nn.spin_conv import SpinConv
 from armillary.nn.spin_layers import SpinActivation, SpinDropout, SpinInvariants, SpinLinear
@@ -96,6 +97,7 @@ __all__ = [
     "SO3Conv",
     "SO3NeedletConv",
     "SO3Product",
+    "SO3Samples",
     "SO3ToS2Conv",
     "SO3ToS2Product",
     "SegmentationMetrics",
