@@ -23,7 +23,7 @@ class System:
 SYSTEMS: tuple[System, ...] = (
     System(1, "disco", "DISCO spherical CNN", "sphere", works=True),
     System(2, "icosahedral", "Gauge-equivariant icosahedral CNN", "sphere"),
-    System(3, "s2cnn", "Equivariance versus augmentation for spherical images", "sphere"),
+    System(3, "s2cnn", "Equivariance versus augmentation for spherical images", "sphere", works=True),
     System(4, "needlets", "SO(3) needlet convolution", "sphere", works=True),
     System(5, "cheblienet", "ChebLieNet", "Lie-group graph"),
     System(6, "warped", "Warped convolutions", "plane", works=True),
