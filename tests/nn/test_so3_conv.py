@@ -29,6 +29,7 @@ from armillary.nn import (
     SO3ToS2Product,
     SpectralKernel,
 )
+from armillary.nn import so3_kernels as kernels
 from armillary.nn import so3_products as products
 from armillary.spaces import Equiangular, GaussLegendre, OrientedGrid, SphereGrid
 from armillary.testing import check_layer, equivariance_error
@@ -228,6 +229,42 @@ def test_filters_made_in_parts_are_the_same(monkeypatch, kind, kernel) -> None:
         gradients.append((y.detach(), x.grad, product.weight.grad, product.bias.grad))
     for a, b in zip(*gradients, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "kernel", [LocalKernel(1.0, 2, 3, 4), LocalKernel(0.5, 1, 4, 2), LocalKernel(0.7, 3, 1, 1)], ids=str
+)
+@pytest.mark.parametrize("chunk", [2**25, 100])
+def test_products_by_points_are_those_with_matrices(monkeypatch, kernel: LocalKernel, chunk: int) -> None:
+    """The path of high degrees, forced on all: values and gradients; also a sample at a time, and compiled."""
+    torch.manual_seed(0)
+    dense = SO3Product(2, 3, 6, kernel).double()
+    monkeypatch.setattr(products, "_CHUNK_BYTES", chunk)
+    monkeypatch.setattr(kernels, "_DENSE", 0)
+    points = SO3Product(2, 3, 6, kernel).double()
+    points.load_state_dict(dense.state_dict())
+    assert "by points from degree 0" in repr(points)
+    assert "by points" not in repr(SO3Product(2, 3, 6, SpectralKernel()))
+    c = torch.randn(3, 2, SO3Blocks(6).size, dtype=torch.complex128)
+    results = []
+    for product in (dense, points):
+        x = c.clone().requires_grad_()
+        y = product(x)
+        y.abs().square().sum().backward()
+        results.append((y.detach(), x.grad, product.weight.grad))
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-11)
+    if chunk > 100:
+        torch.compiler.reset()
+        with torch.no_grad():
+            compiled = torch.compile(points, fullgraph=True, backend="aot_eager")(c)
+        torch.testing.assert_close(compiled, results[0][0], rtol=1e-12, atol=1e-12)
+
+
+def test_high_degrees_take_the_points() -> None:
+    assert SO3Product(1, 1, 40).transfer.dense == 24  # 3 rings, 8 classes: 2l + 1 > 2 · 24 from there
+    assert SO3Product(1, 1, 10).transfer.dense == 11
+    assert S2Product(1, 1, 40).transfer.dense == 41
 
 
 def test_what_is_kept_for_the_backward_pass(monkeypatch) -> None:

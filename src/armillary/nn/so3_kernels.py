@@ -18,19 +18,25 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from armillary.nn.so3_points import classes, product_at_points
 from armillary.ops.constants import ConstantModule
 from armillary.ops.wigner import wigner_d
+
+_DENSE = 2  # matrices are made of degrees with fewer orders than so many times the distinct terms of a local filter
 
 
 class Transfer(ConstantModule, ABC):
     """The linear map from the parameters of a filter, (..., size), to its matrices T^l, degree by degree.
 
-    ``power`` (lmax + 1,) is the mean of Σ_kn |T^l_kn|² over independent parameters of unit variance.
+    ``power`` (lmax + 1,) is the mean of Σ_kn |T^l_kn|² over independent parameters of unit variance. ``dense`` is the
+    number of degrees, lowest first, whose matrices are worth making; of others ``product`` is cheaper, with ``terms``
+    multiplications for each entry of the result and pair of channels.
     """
 
-    def __init__(self, lmax: int, on_sphere: bool, size: int, power: Tensor) -> None:
+    def __init__(self, lmax: int, on_sphere: bool, size: int, power: Tensor, dense: int, terms: int) -> None:
         super().__init__()
         self.lmax, self.on_sphere, self.size, self.power = lmax, on_sphere, size, power
+        self.dense, self.terms = min(dense, lmax + 1), terms
 
     def columns(self, l: int) -> int:
         """How many columns the matrix of a degree has."""
@@ -48,6 +54,10 @@ class Transfer(ConstantModule, ABC):
     @abstractmethod
     def packed(self, prepared: Tensor, first: int, last: int) -> Tensor:
         """The matrices of degrees first..last - 1, flat and one after the other, (..., entries) complex."""
+
+    @abstractmethod
+    def product(self, prepared: Tensor, block: Tensor, l: int) -> Tensor:
+        """``Σ_c x_c (T_oc)^†`` of one degree, prepared (O, C, ...), (B, C, m, n) → (B, O, m, k)."""
 
     def matrices(self, prepared: Tensor, first: int, last: int) -> list[Tensor]:
         """The same as one tensor for each degree, (..., 2l + 1, columns)."""
@@ -122,8 +132,9 @@ class _LocalTransfer(Transfer):
         functions, frequencies = _ring_functions(kernel.reach, self.shape, lmax, on_sphere)
         degrees = torch.arange(lmax + 1, dtype=torch.float64)
         power = 2 * math.pi * torch.ones_like(degrees) if on_sphere else 2 * degrees + 1
-        points = math.prod(self.shape)
-        super().__init__(lmax, on_sphere, points, power * points)
+        points, terms = math.prod(self.shape), kernel.rings * classes(*self.shape[1:])
+        dense = lmax + 1 if on_sphere else _DENSE * terms // 2
+        super().__init__(lmax, on_sphere, points, power * points, dense, terms)
         self.register_constant("functions", functions)
         self.register_constant("frequencies", frequencies)
 
@@ -137,6 +148,11 @@ class _LocalTransfer(Transfer):
         rings = zip(prepared.unbind(-2), functions, strict=True)
         parts = [spectrum.index_select(-1, places) * ring for spectrum, ring in rings]
         return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
+
+    def product(self, prepared: Tensor, block: Tensor, l: int) -> Tensor:
+        functions = self.constant("functions", prepared.real)[:, slice(*self.entries(l, l + 1))]
+        functions = functions.unflatten(1, (2 * l + 1, self.columns(l)))
+        return product_at_points(block, functions, prepared, *self.shape[1:])
 
 
 @lru_cache(maxsize=16)
@@ -166,7 +182,7 @@ class _SpectralTransfer(Transfer):
         real, imaginary, real_factor, imaginary_factor = _real_basis(lmax, on_sphere)
         degrees = torch.arange(lmax + 1, dtype=torch.float64)
         power = 8 * math.pi**2 * (torch.ones_like(degrees) if on_sphere else 2 * degrees + 1)
-        super().__init__(lmax, on_sphere, len(real), power)
+        super().__init__(lmax, on_sphere, len(real), power, lmax + 1, 1)
         for name, value in (("real", real), ("imaginary", imaginary)):
             self.register_constant(name, value)
         self.register_constant("real_factor", real_factor)
@@ -183,6 +199,9 @@ class _SpectralTransfer(Transfer):
             for name in ("real", "imaginary")
         ]
         return torch.complex(*values)
+
+    def product(self, prepared: Tensor, block: Tensor, l: int) -> Tensor:
+        return torch.einsum("bcmn,ockn->bomk", block, self.matrices(prepared, l, l + 1)[0].conj())
 
 
 @lru_cache(maxsize=16)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from armillary.harmonics import SO3Blocks
 from armillary.nn.so3_kernels import Kernel, LocalKernel
 
-_CHUNK_BYTES = 2**22  # of the matrices of a filter, in float32, that are made together
+_CHUNK_BYTES = 2**22  # of the matrices of a filter, or of sums over a class of orders, that are made together
 
 
 class _Coefficients(ABC):
@@ -127,36 +128,39 @@ class _Product(nn.Module, ABC):
     def _degrees_together(self) -> list[tuple[int, int]]:
         """Ranges of degrees whose matrices are made at once."""
         ends, pairs = [0], self.in_channels * self.out_channels
-        for l in range(1, self.lmax + 1):
+        for l in range(1, self.transfer.dense):
             start, stop = self.transfer.entries(ends[-1], l + 1)
             if 8 * pairs * (stop - start) > _CHUNK_BYTES:
                 ends.append(l)
-        return list(zip(ends, [*ends[1:], self.lmax + 1], strict=True))
+        return list(zip(ends, [*ends[1:], self.transfer.dense], strict=True))
 
-    def _products(self, prepared: Tensor, first: int, last: int, *blocks: Tensor) -> tuple[Tensor, ...]:
+    def _dense(self, prepared: Tensor, first: int, last: int, *blocks: Tensor) -> tuple[Tensor, ...]:
         matrices = self.transfer.matrices(prepared, first, last)
-        if self._to is _SPHERE:
-            pairs = zip(blocks, matrices, strict=True)
-            return tuple(torch.einsum("bcmn,ocnk->bomk", block, matrix) for block, matrix in pairs)
         pairs = zip(blocks, matrices, strict=True)
+        if self._to is _SPHERE:
+            return tuple(torch.einsum("bcmn,ocnk->bomk", block, matrix) for block, matrix in pairs)
         return tuple(torch.einsum("bcmn,ockn->bomk", block, matrix.conj()) for block, matrix in pairs)
 
     def forward(self, coefficients: Tensor) -> Tensor:
         self._check(coefficients)
         blocks = self._from.split(coefficients, self.lmax)
         prepared = self.transfer.prepare(self.weight.to(coefficients.real.dtype))
-        again = len(self._groups) > 1 and torch.is_grad_enabled() and not torch.compiler.is_compiling()
         products: list[Tensor] = []
         for first, last in self._groups:
-            part = blocks[first:last]
-            if again:
-                products += checkpoint(self._products, prepared, first, last, *part, use_reentrant=False)
-            else:
-                products += self._products(prepared, first, last, *part)
+            again = len(self._groups) > 1
+            products += _run(again, self._dense, prepared, first, last, *blocks[first:last])
+        for l in range(self.transfer.dense, self.lmax + 1):
+            parts = blocks[l].split(self._at_once(l))
+            made = [_run(True, self.transfer.product, prepared, part, l) for part in parts]
+            products.append(torch.cat(made) if len(made) > 1 else made[0])
         if self.bias is not None:  # the coefficient of a constant is its value times the root of the volume
             constant = math.sqrt(self._to.volume) * self.bias.to(prepared.real.dtype)
             products[0] = products[0] + constant[:, None, None]
         return self._to.join(products, self.lmax)
+
+    def _at_once(self, l: int) -> int:
+        """Samples of a batch of which the sums of a local filter are held together."""
+        return max(1, _CHUNK_BYTES // (8 * self.in_channels * self.transfer.terms * (l + 1) * (2 * l + 1)))
 
     def _check(self, coefficients: Tensor) -> None:
         wanted = (self.in_channels, *self._from.shape(self.lmax))
@@ -169,9 +173,18 @@ class _Product(nn.Module, ABC):
             raise ValueError(f"coefficients are {coefficients.dtype}, {type(self).__name__} wants complex ones.")
 
     def extra_repr(self) -> str:
-        several = len(self._groups)
+        several, dense = len(self._groups), self.transfer.dense
         made = f", filters made in {several} parts, again in the backward pass" if several > 1 else ""
+        if dense <= self.lmax:
+            made += f", by points from degree {dense}"
         return f"{self.in_channels}, {self.out_channels}, lmax={self.lmax}, {self.kernel}{made}"
+
+
+def _run(again: bool, function: Callable[..., Any], *arguments: Any) -> Any:
+    """``function(*arguments)``, with ``again`` of what it makes nothing is kept for the backward pass."""
+    if again and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        return checkpoint(function, *arguments, use_reentrant=False)
+    return function(*arguments)
 
 
 class S2Product(_Product):
