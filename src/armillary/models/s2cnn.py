@@ -91,7 +91,7 @@ class S2CNNLayers(nn.Module):
 
     def pointwise(self, channels: int, space: OrientedGrid) -> nn.Module:
         """What acts on samples."""
-        return nn.Sequential(SphereBatchNorm(channels, space), nn.ReLU(), FieldDropout(self.dropout))
+        return nn.Sequential(SphereBatchNorm(channels, space), nn.ReLU(inplace=True), FieldDropout(self.dropout))
 
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim != 4 or x.shape[1] != self.in_channels:
