@@ -26,7 +26,7 @@ from armillary.nn.norms import SphereBatchNorm, SphereGroupNorm, SphereInstanceN
 from armillary.nn.orbital import OrbitalConv
 from armillary.nn.pooling import OrientationMax, OrientationMean, Pool, SphereMax, SphereMean, Unpool
 from armillary.nn.so3_conv import S2Conv, SO3Conv, SO3ToS2Conv
-from armillary.nn.so3_kernels import Kernel, LocalKernel, SpectralKernel
+from armillary.nn.so3_kernels import LocalKernel, SpectralKernel
 from armillary.nn.so3_products import S2Product, SO3Product, SO3ToS2Product
 from armillary.nn.so3_samples import SO3Samples
 from armillary.nn.soft_argmax import AxisL1Loss, SoftArgmax
@@ -66,7 +66,6 @@ __all__ = [
     "HomogeneousConv",
     "ImageInput",
     "ImageMeanPool",
-    "Kernel",
     "L1Loss",
     "L2Loss",
     "LiftConv",

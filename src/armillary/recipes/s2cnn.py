@@ -107,7 +107,9 @@ def _equivariant(features: tuple[int, ...], limits: tuple[int, ...], disco: tupl
 
 SCALES = {
     "tiny": Scale((8, 16), _equivariant((2, 3, 2), (8, 4, 8), (4,)), (1,), 16, 8, 1),
-    "small": Scale((32, 32), _equivariant((5, 6, 7, 6, 5), (14, 10, 7, 10, 14), (11, 22, 44)), (1, 4, 12), 512, 200, 11),
+    "small": Scale(
+        (32, 32), _equivariant((5, 6, 7, 6, 5), (14, 10, 7, 10, 14), (11, 22, 44)), (1, 4, 12), 512, 200, 11
+    ),
     "paper": Scale(
         (100, 100),
         _equivariant((11, 12, 13, 14, 13, 12, 11), (42, 35, 27, 20, 27, 35, 42), (16, 32, 64)),
