@@ -44,7 +44,7 @@ def test_cnns_have_at_least_the_parameters_that_are_named(task) -> None:
         name: sum(p.numel() for p in build_model(network.config(task), 1, task.outputs, grid, task.kind).parameters())
         for name, (network, _) in contestants(task, size, grid).items()
     }
-    for growth in size.growth:
+    for growth, _ in size.growth:
         assert growth <= counts[f"CNN, {growth} ×"] / counts["S2CNN"] <= 1.5 * growth
 
 
