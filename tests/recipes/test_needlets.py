@@ -41,13 +41,18 @@ def test_the_recipe_runs_and_continues(tmp_path: Path) -> None:
     out = tmp_path / "out"
     result = needlets.reproduce("tiny", out, seeds=1)
     assert json.loads((out / "result.json").read_text()) == result
-    assert (out / "qm7.png").exists()
+    for name in ("qm7.png", "cmb.png"):
+        assert (out / name).exists()
+        assert name in (out / "report.md").read_text()
     names = {(row["name"], row["metric"]) for row in result["rows"]}
     networks = {(n, t) for n in (needlets_qm7.NEEDLETS, needlets_qm7.S2CNN) for t in (needlets_qm7.TURNED,)}
     assert networks <= names
-    assert len(names) == 4 * 2 + 2
-    assert all(np.isfinite(row["mean"]) and row["n_seeds"] == 5 for row in result["rows"])
-    assert len(result["checks"]) == 5
+    molecules = [row for row in result["rows"] if row["metric"].startswith("QM7")]
+    assert len(molecules) == 4 * 2 + 2
+    assert len(result["rows"]) == len(names) == len(molecules) + 6 * 3
+    assert all(np.isfinite(row["mean"]) for row in result["rows"])
+    assert all(row["n_seeds"] == 5 for row in molecules)
+    assert len(result["checks"]) == 5 + 9
     again = needlets.reproduce("tiny", out, seeds=1)
     assert [r["mean"] for r in again["rows"]] == [r["mean"] for r in result["rows"]]
 

@@ -2,6 +2,8 @@
 
 from armillary.groups import random_rotation
 from armillary.harmonics.filter_banks import BumpBank, FilterBank, MeyerBank
+from armillary.harmonics.gradient import Gradient, tangent_vectors
+from armillary.harmonics.interpolate import Interpolate
 from armillary.harmonics.needlets import Band, Needlets, NeedletTransform, SO3Needlets, SphereNeedlets
 from armillary.harmonics.resample import Resample, resample
 from armillary.harmonics.rotation import rotate, rotate_coefficients
@@ -23,6 +25,8 @@ __all__ = [
     "BumpBank",
     "ComplexSO3Transform",
     "FilterBank",
+    "Gradient",
+    "Interpolate",
     "InverseComplexSO3Transform",
     "InverseSHT",
     "InverseSO3Transform",
@@ -47,5 +51,6 @@ __all__ = [
     "rotate_coefficients",
     "rotate_spins",
     "spin_to_wind",
+    "tangent_vectors",
     "wind_to_spin",
 ]

@@ -92,18 +92,19 @@ class Result:
             "device": _device(),
         }
 
-    def write(self, out: Path, figure: str = "figure.png") -> dict[str, Any]:
+    def write(self, out: Path, figures: Sequence[str] = ("figure.png",)) -> dict[str, Any]:
         """Write ``result.json`` and ``report.md`` into ``out``; returns the content of the former."""
         result = self.to_dict()
-        write_text(out / "report.md", self._markdown(figure))
+        write_text(out / "report.md", self._markdown(figures))
         write_json(out / "result.json", result)
         return result
 
-    def _markdown(self, figure: str) -> str:
+    def _markdown(self, figures: Sequence[str]) -> str:
         lines = [f"# {self.system}, scale {self.scale}", "", self.claim, "", f"Source: {self.source}", ""]
         lines += ["| claim | paper | measured here | holds |", "| --- | --- | --- | --- |"]
         lines += [f"| {c.text} | {c.paper} | {c.measured} | {'yes' if c.holds else '**no**'} |" for c in self.checks]
-        lines += ["", f"![figure]({figure})", ""]
+        for figure in figures:
+            lines += ["", f"![figure]({figure})", ""]
         lines += ["| name | metric | mean | std | seeds | parameters | seconds |", "|" + " --- |" * 7]
         for r in self.rows:
             std = "" if r.std is None else f"{r.std:.3g}"
