@@ -12,6 +12,7 @@ from armillary.groups.characters import character_table
 from armillary.groups.clebsch_gordan import PHASE_VERSION, clebsch_gordan_complex, clebsch_gordan_real
 from armillary.groups.closed import AxisMirrors, AxisRotations, ClosedSubgroup, FiniteSubgroup, PlaneRotations
 from armillary.groups.compact import O2, O3, SO2, SO3
+from armillary.groups.degrees import Degrees
 from armillary.groups.finite import FiniteGroup, FiniteIrrep
 from armillary.groups.fourier import Fourier
 from armillary.groups.interface import Decomposition, Group, Irrep
@@ -68,6 +69,7 @@ __all__ = [
     "AxisRotations",
     "ClosedSubgroup",
     "Decomposition",
+    "Degrees",
     "FiniteGroup",
     "FiniteIrrep",
     "FiniteSubgroup",

@@ -16,6 +16,7 @@ from armillary.nn.harmonic_pooling import BlurPool, ImageMeanPool
 from armillary.nn.homogeneous import HomogeneousConv, SpectralConv
 from armillary.nn.image_input import ImageInput
 from armillary.nn.lift import LiftProject, SpinPointwise
+from armillary.nn.lift_rotation import RotationPointwise
 from armillary.nn.linear import PointwiseLinear
 from armillary.nn.losses import CrossEntropyLoss, DiceLoss, GradientLoss, L1Loss, L2Loss, SumLoss
 from armillary.nn.metrics import ClassificationMetrics, Metrics, RegressionMetrics, SegmentationMetrics
@@ -24,6 +25,7 @@ from armillary.nn.needlet_so3 import NeedletInvariants, NeedletLift, NeedletProj
 from armillary.nn.nonlinearities import Pointwise
 from armillary.nn.norms import SphereBatchNorm, SphereGroupNorm, SphereInstanceNorm, SphereLayerNorm
 from armillary.nn.orbital import OrbitalConv
+from armillary.nn.points import PointConv, neighbour_table
 from armillary.nn.pooling import OrientationMax, OrientationMean, Pool, SphereMax, SphereMean, Unpool
 from armillary.nn.so3_conv import S2Conv, SO3Conv, SO3ToS2Conv
 from armillary.nn.so3_kernels import LocalKernel, SpectralKernel
@@ -87,10 +89,12 @@ __all__ = [
     "PlanarFilters",
     "PlaneGlobalPool",
     "PlanePool",
+    "PointConv",
     "Pointwise",
     "PointwiseLinear",
     "Pool",
     "RegressionMetrics",
+    "RotationPointwise",
     "S2Conv",
     "S2Product",
     "SO3Conv",
@@ -125,6 +129,7 @@ __all__ = [
     "WarpPad",
     "Zernike",
     "fold",
+    "neighbour_table",
     "rings",
     "sample_image",
     "with_warp_padding",

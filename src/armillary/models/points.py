@@ -1,0 +1,100 @@
+"""Classifiers of point clouds: one of features of SO(3), one that takes coordinates as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from armillary.groups import Degrees
+from armillary.nn import PointConv, RotationPointwise
+
+
+def nearest(positions: Tensor, neighbours: int) -> Tensor:
+    """The numbers of the ``neighbours`` nearest points (itself among them) of each point of clouds (B, N, 3), which are
+    numbered one after the other: (B·N, neighbours).
+
+    Raises: ValueError for more neighbours than points.
+    """
+    B, N = positions.shape[:2]
+    if not 1 <= neighbours <= N:
+        raise ValueError(f"got neighbours = {neighbours} of {N} points, wanted 1 to {N}.")
+    found = torch.cdist(positions, positions).topk(neighbours, largest=False).indices
+    return (found + N * torch.arange(B, device=positions.device)[:, None, None]).flatten(0, 1)
+
+
+class SteerablePointClassifier(nn.Module):
+    """Class scores of a point cloud that do not change when it is moved or turned.
+
+    Features of degrees 0 and 1, at first 1 and the vector from the middle of the cloud; convolutions over the
+    ``neighbours`` nearest points with residual connections, activations through functions on the sphere; the length of
+    every channel, its mean and maximum over the cloud, and two dense layers. ``cutoffs``: one convolution for each, the
+    radius of its kernel.
+
+    Shapes: (B, N, 3) → (B, classes). Invariant under motions of space up to the aliasing of the activation.
+    Raises: ValueError for no cutoff, more neighbours than points, or positions of another shape.
+    Source: the layers are those of Xu et al. 2022, arXiv 2206.08362; pinned by ``tests/models/test_points.py``.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        channels: int = 12,
+        cutoffs: Sequence[float] = (0.4, 0.4, 0.4),
+        *,
+        neighbours: int = 16,
+        band: int = 2,
+        hidden: int = 64,
+    ) -> None:
+        super().__init__()
+        if not cutoffs:
+            raise ValueError("got no cutoffs, wanted the radius of one or more convolutions.")
+        self.neighbours = neighbours
+        inputs, degrees = Degrees.of({0: 1, 1: 1}), Degrees.of({0: channels, 1: channels})
+        before = [inputs, *[degrees] * (len(cutoffs) - 1)]
+        self.convs = nn.ModuleList(PointConv(b, degrees, c, max_degree=2) for b, c in zip(before, cutoffs, strict=True))
+        self.activations = nn.ModuleList(RotationPointwise(nn.GELU(), degrees, band) for _ in cutoffs)
+        self.degrees = degrees
+        self.head = nn.Sequential(nn.Linear(4 * channels, hidden), nn.GELU(), nn.Linear(hidden, classes))
+
+    def forward(self, positions: Tensor) -> Tensor:
+        _check(positions)
+        B, N = positions.shape[:2]
+        neighbours = nearest(positions, self.neighbours)
+        flat = (positions - positions.mean(1, keepdim=True)).flatten(0, 1)
+        x = torch.cat([torch.ones_like(flat[:, :1]), 2 * flat[:, [1, 2, 0]]], 1)
+        for i, (conv, activation) in enumerate(zip(self.convs, self.activations, strict=True)):
+            y = activation(conv(x, flat, neighbours))
+            x = y if i == 0 else x + y
+        scalars, vectors = self.degrees.split(x)
+        lengths = (vectors.square().sum(-1) + 1e-6).sqrt()
+        features = torch.cat([scalars[..., 0], lengths], 1).unflatten(0, (B, N))
+        return self.head(torch.cat([features.mean(1), features.amax(1)], 1))
+
+
+class PlainPointClassifier(nn.Module):
+    """Class scores by a network of each point's coordinates, the maximum over the cloud, and dense layers (PointNet).
+
+    It does not see the order of the points, but their directions. Shapes: (B, N, 3) → (B, classes).
+    Raises: ValueError for positions of another shape.
+    Source: Qi et al. 2017, arXiv 1612.00593, without its transforming networks.
+    """
+
+    def __init__(self, classes: int, widths: Sequence[int] = (32, 64, 96), hidden: int = 64) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for before, after in zip((3, *widths), widths, strict=False):
+            layers += [nn.Linear(before, after), nn.GELU()]
+        self.points = nn.Sequential(*layers)
+        self.head = nn.Sequential(nn.Linear(2 * widths[-1], hidden), nn.GELU(), nn.Linear(hidden, classes))
+
+    def forward(self, positions: Tensor) -> Tensor:
+        _check(positions)
+        features = self.points(positions - positions.mean(1, keepdim=True))
+        return self.head(torch.cat([features.mean(1), features.amax(1)], 1))
+
+
+def _check(positions: Tensor) -> None:
+    if positions.ndim != 3 or positions.shape[2] != 3:
+        raise ValueError(f"positions have shape {tuple(positions.shape)}, wanted (clouds, points, 3).")

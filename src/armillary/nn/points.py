@@ -1,0 +1,155 @@
+"""Convolution of features of SO(3) on points in space: R³ = SE(3)/SO(3), evaluated directly.
+
+Shape legend: P points, K neighbours, R radial functions, I and O channels in and out of one degree.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from armillary.groups import Degrees, clebsch_gordan_real
+from armillary.ops.constants import ConstantModule
+from armillary.ops.integers import checked_integer
+
+
+def neighbour_table(edge_index: Tensor, points: int) -> Tensor:
+    """The neighbours of each point, (points, K), from edges (2, E) as PyTorch Geometric has them, row 0 the neighbour
+    and row 1 the point; -1 behind the last of a point with fewer than K.
+
+    Raises: ValueError for another shape, or numbers outside 0..points - 1.
+    """
+    if edge_index.ndim != 2 or len(edge_index) != 2 or edge_index.is_floating_point():
+        raise ValueError(f"edge_index has shape {tuple(edge_index.shape)}, wanted (2, E) integers.")
+    if edge_index.numel() and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < points:
+        raise ValueError(f"edge_index has numbers outside 0..{points - 1}.")
+    source, target = edge_index[:, edge_index[1].argsort(stable=True)]
+    counts = torch.bincount(target, minlength=points)
+    place = torch.arange(len(target), device=target.device) - (counts.cumsum(0) - counts)[target]
+    table = target.new_full((points, int(counts.max()) if points else 0), -1)
+    table[target, place] = source
+    return table
+
+
+class PointConv(ConstantModule):
+    """Convolution of point features: the kernels that turn with their features, from the Fourier description of SO(3).
+
+        y_i = 1/|N(i)| Σ_{j ∈ N(i)} κ(x_j - x_i) f_j,     κ(R r) = ρ'(R) κ(r) ρ(R)⁻¹,
+        κ(r) = Σ_J Σ_k w_Jk h_k(|r|) C_J · S_J(r/c)
+
+    The stabiliser SO(3) leaves, of the functions of r of degree J, the maps from degree l to l' by the Clebsch–Gordan
+    coefficients C_J of (J, l, l'), |l - l'| ≤ J ≤ l + l', times any radial function. S_J are the solid harmonics, of
+    degree J in r and of norm √(2J + 1) at |r| = 1, so that kernels are smooth at r = 0 and a point may be its own
+    neighbour; h_k are hat functions with ``radial`` equidistant knots from 0, zero from the ``cutoff`` c on. J goes up
+    to ``max_degree`` (default: all). Scalars have a bias.
+
+    Shapes: features (P, degrees_in.size), positions (P, 3), neighbours (P, K) of integers, the numbers of the points
+    j in N(i), -1 where there are fewer than K (``neighbour_table`` makes them of an ``edge_index``) → (P,
+    degrees_out.size), in the layout of ``Degrees``; a point without neighbours gets the bias. State dict: ``weights.i``
+    (O, I·R) for each path (l, J, l') of ``paths``, in order, and ``bias``.
+
+    Symmetry: commutes with all motions of space to rounding. The direct evaluation: P · R · Σ(2J + 1) numbers in
+    memory for each component of the input, and P · K for each.
+    Raises: ValueError for cutoff ≤ 0, radial < 1, a degree of the output that no path reaches, or shapes that do not
+    fit.
+    Source: Xu et al. 2022, arXiv 2206.08362; pinned by ``tests/nn/test_points.py``.
+    """
+
+    def __init__(
+        self,
+        degrees_in: Degrees,
+        degrees_out: Degrees,
+        cutoff: float,
+        *,
+        radial: int = 3,
+        max_degree: int | None = None,
+    ) -> None:
+        super().__init__()
+        if not cutoff > 0:
+            raise ValueError(f"got cutoff = {cutoff}, wanted a length > 0.")
+        self.degrees_in, self.degrees_out, self.cutoff = degrees_in, degrees_out, float(cutoff)
+        self.radial, self.in_channels = checked_integer("radial", radial, 1), degrees_in.size
+        most = max(degrees_in.degrees) + max(degrees_out.degrees) if max_degree is None else max_degree
+        self.max_degree = checked_integer("max_degree", most, 0)
+        self.paths = [
+            (l, J, k)
+            for k in degrees_out.degrees
+            for l in degrees_in.degrees
+            for J in range(abs(l - k), min(l + k, self.max_degree) + 1)
+        ]
+        """(l, J, l') of each weight."""
+        inputs, outputs = dict(degrees_in.streams), dict(degrees_out.streams)
+        fan_in = {k: sum(inputs[l] * self.radial for l, _, end in self.paths if end == k) for k in outputs}
+        if not all(fan_in.values()):
+            raise ValueError(
+                f"no kernel of degree J <= {self.max_degree} leads from the degrees {degrees_in.degrees} to all of "
+                f"{degrees_out.degrees}: raise max_degree."
+            )
+        self.weights = nn.ParameterList(
+            nn.Parameter(torch.randn(outputs[k], inputs[l] * self.radial) * fan_in[k] ** -0.5) for l, _, k in self.paths
+        )
+        for i, (l, J, k) in enumerate(self.paths):
+            self.register_constant(f"coupling_{i}", clebsch_gordan_real(J, l, k).clone())
+        self.bias = nn.Parameter(torch.zeros(outputs[0])) if 0 in outputs else None
+        for J in range(2, self.max_degree + 1):
+            self.register_constant(f"raise_{J}", _raising(J))
+
+    def forward(self, x: Tensor, positions: Tensor, neighbours: Tensor) -> Tensor:
+        self._check(x, positions, neighbours)
+        present = (neighbours >= 0)[..., None].to(x)
+        places = neighbours.clamp(min=0)
+        r = (positions[places] - positions[:, None]) / self.cutoff
+        kernels = self._radial(r)[..., None] * torch.cat(self.solid_harmonics(r), -1)[..., None, :]  # (P, K, R, ΣJ)
+        shares = present / present.sum(1, keepdim=True).clamp(min=1)
+        means = (kernels.flatten(2).to(x) * shares).mT @ x[places]
+        means = means.unflatten(1, (self.radial, -1))  # (P, R, ΣJ, size)
+        by_degree = dict(zip(self.degrees_in.degrees, self.degrees_in.split(means), strict=True))
+        outputs: dict[int, Tensor] = {}
+        for i, (weight, (l, J, k)) in enumerate(zip(self.weights, self.paths, strict=True)):
+            part = by_degree[l][:, :, J * J : (J + 1) ** 2]  # (P, R, 2J + 1, I, 2l + 1)
+            coupled = torch.einsum("prMim,Mmn->pirn", part, self.constant(f"coupling_{i}", x)).flatten(1, 2)
+            mixed = weight.to(x) @ coupled
+            outputs[k] = outputs[k] + mixed if k in outputs else mixed
+        if self.bias is not None:
+            outputs[0] = outputs[0] + self.bias.to(x)[:, None]
+        return torch.cat([outputs[k].flatten(1) for k in self.degrees_out.degrees], 1)
+
+    def solid_harmonics(self, r: Tensor) -> list[Tensor]:
+        """S_J(r) for J up to ``max_degree``, (..., 2J + 1) each, m = -J..J, from r (..., 3)."""
+        found = [torch.ones_like(r[..., :1]), 3**0.5 * r[..., [1, 2, 0]]][: self.max_degree + 1]
+        for J in range(2, self.max_degree + 1):
+            found.append(torch.einsum("...a,...b,abc->...c", found[-1], found[1], self.constant(f"raise_{J}", r)))
+        return found
+
+    def _radial(self, r: Tensor) -> Tensor:
+        """The hat functions at |r|/c, (..., R)."""
+        place = r.square().sum(-1, keepdim=True).clamp(min=1e-30).sqrt() * self.radial
+        return (1 - (place - torch.arange(self.radial, device=r.device)).abs()).clamp(min=0)
+
+    def _check(self, x: Tensor, positions: Tensor, neighbours: Tensor) -> None:
+        if x.ndim != 2 or x.shape[1] != self.degrees_in.size:
+            raise ValueError(
+                f"x has shape {tuple(x.shape)}, this PointConv wants (points, {self.degrees_in.size}): "
+                f"{self.degrees_in}."
+            )
+        if tuple(positions.shape) != (len(x), 3):
+            raise ValueError(f"positions have shape {tuple(positions.shape)}, wanted ({len(x)}, 3), one of each point.")
+        if neighbours.ndim != 2 or len(neighbours) != len(x) or neighbours.is_floating_point():
+            raise ValueError(
+                f"neighbours have shape {tuple(neighbours.shape)} and dtype {neighbours.dtype}, wanted integers "
+                f"({len(x)}, K), a row for each point: neighbour_table makes them of edges."
+            )
+
+    def extra_repr(self) -> str:
+        basis = f"cutoff={self.cutoff:g}, radial={self.radial}, max_degree={self.max_degree}"
+        return f"{self.degrees_in} → {self.degrees_out}, {basis}, {len(self.paths)} paths"
+
+
+def _raising(J: int) -> Tensor:
+    """What makes S_J of S_{J-1} and S_1: Clebsch–Gordan coefficients, scaled to Σ_m S_Jm² = 2J + 1 on the sphere."""
+    axis = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)  # z, in the order (y, z, x)
+    below = torch.zeros(2 * J - 1, dtype=torch.float64)
+    below[J - 1] = (2 * J - 1) ** 0.5  # S_{J-1} there, of m = 0 alone
+    C = clebsch_gordan_real(J - 1, 1, J)
+    value = torch.einsum("a,b,abc->c", below, 3**0.5 * axis, C)[J]
+    return C * ((2 * J + 1) ** 0.5 / value)
