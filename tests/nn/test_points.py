@@ -112,6 +112,18 @@ def test_is_the_sum_over_edges(max_degree: int | None) -> None:
     )
 
 
+def test_centres_are_points_of_their_own() -> None:
+    conv = randomised(PointConv(IN, OUT, 3.0)).double()
+    x, positions = torch.randn(5, IN.size).double(), torch.randn(5, 3).double()
+    table = neighbour_table(EDGES, 5)[[4, 0]]
+    whole = conv(x, positions, neighbour_table(EDGES, 5))
+    torch.testing.assert_close(conv(x, positions, table, positions[[4, 0]]), whole[[4, 0]], rtol=0, atol=1e-13)
+    with pytest.raises(ValueError, match=r"integers \(5, K\)"):
+        conv(x, positions, table)
+    with pytest.raises(ValueError, match=r"wanted \(Q, 3\)"):
+        conv(x, positions, table, positions[0])
+
+
 def test_contract_under_motions_of_space() -> None:
     layer = Cloud(randomised(PointConv(IN, OUT, 3.0)))
     symmetry = GroupAction((3 + IN.size, 5), motions(), action(IN, True), action(OUT, False))

@@ -7,8 +7,10 @@ from armillary.models.homogeneous import HomogeneousNet, OrbitalNet, SubsetNet
 from armillary.models.molecules import AtomSum
 from armillary.models.needlets import NeedletRegressor, SO3NeedletNet, SphereNeedletNet
 from armillary.models.plane import PlanarClassifier, PlanarUNet
+from armillary.models.points import PlainPointClassifier, SteerablePointClassifier
 from armillary.models.s2cnn import S2CNNClassifier, S2CNNSegmenter
 from armillary.models.sphere import DiscoClassifier, DiscoUNet
+from armillary.models.spin import SpinNet
 from armillary.models.steerable import SteerableDiscoClassifier, SteerableDiscoUNet
 from armillary.models.unet import LayerFactory, ResidualClassifier, ResidualUNet
 from armillary.models.warped import FullyConnectedPose, PlanarPose, WarpedPose
@@ -29,6 +31,7 @@ __all__ = [
     "NeedletRegressor",
     "OrbitalNet",
     "PlainClassifier",
+    "PlainPointClassifier",
     "PlanarClassifier",
     "PlanarPose",
     "PlanarUNet",
@@ -39,8 +42,10 @@ __all__ = [
     "S2CNNSegmenter",
     "SO3NeedletNet",
     "SphereNeedletNet",
+    "SpinNet",
     "SteerableDiscoClassifier",
     "SteerableDiscoUNet",
+    "SteerablePointClassifier",
     "SubsetNet",
     "WarpedPose",
     "build_model",

@@ -11,28 +11,29 @@ from armillary.groups import Degrees
 from armillary.nn import PointConv, RotationPointwise
 
 
-def nearest(positions: Tensor, neighbours: int) -> Tensor:
-    """The numbers of the ``neighbours`` nearest points (itself among them) of each point of clouds (B, N, 3), which are
-    numbered one after the other: (B·N, neighbours).
+def nearest(centres: Tensor, positions: Tensor, neighbours: int) -> Tensor:
+    """The numbers of the points of clouds (B, N, 3), numbered one after the other, that are nearest to centres
+    (B, M, 3) of the same cloud: (B·M, neighbours).
 
     Raises: ValueError for more neighbours than points.
     """
     B, N = positions.shape[:2]
     if not 1 <= neighbours <= N:
         raise ValueError(f"got neighbours = {neighbours} of {N} points, wanted 1 to {N}.")
-    found = torch.cdist(positions, positions).topk(neighbours, largest=False).indices
+    found = torch.cdist(centres, positions).topk(neighbours, largest=False).indices
     return (found + N * torch.arange(B, device=positions.device)[:, None, None]).flatten(0, 1)
 
 
 class SteerablePointClassifier(nn.Module):
     """Class scores of a point cloud that do not change when it is moved or turned.
 
-    Features of degrees 0 and 1, at first 1 and the vector from the middle of the cloud; convolutions over the
-    ``neighbours`` nearest points with residual connections, activations through functions on the sphere; the length of
-    every channel, its mean and maximum over the cloud, and two dense layers. ``cutoffs``: one convolution for each, the
-    radius of its kernel.
+    Features of degrees 0 and 1, at first 1 and the vector from the middle of the cloud. Each convolution goes from the
+    points to the first half of them, taken for a random half, over the ``neighbours`` nearest; activations act through
+    functions on the sphere. The scalars and the lengths of the vectors, their mean and maximum over the points left,
+    and two dense layers make the scores. ``cutoffs``: the radius of the kernel of each convolution.
 
-    Shapes: (B, N, 3) → (B, classes). Invariant under motions of space up to the aliasing of the activation.
+    Shapes: (B, N, 3) → (B, classes), the points of a cloud in random order. Invariant under motions of space up to the
+    aliasing of the activation, which ``band`` lowers.
     Raises: ValueError for no cutoff, more neighbours than points, or positions of another shape.
     Source: the layers are those of Xu et al. 2022, arXiv 2206.08362; pinned by ``tests/models/test_points.py``.
     """
@@ -41,10 +42,10 @@ class SteerablePointClassifier(nn.Module):
         self,
         classes: int,
         channels: int = 12,
-        cutoffs: Sequence[float] = (0.4, 0.4, 0.4),
+        cutoffs: Sequence[float] = (0.5, 0.8, 1.2),
         *,
         neighbours: int = 16,
-        band: int = 2,
+        band: int = 3,
         hidden: int = 64,
     ) -> None:
         super().__init__()
@@ -53,23 +54,24 @@ class SteerablePointClassifier(nn.Module):
         self.neighbours = neighbours
         inputs, degrees = Degrees.of({0: 1, 1: 1}), Degrees.of({0: channels, 1: channels})
         before = [inputs, *[degrees] * (len(cutoffs) - 1)]
-        self.convs = nn.ModuleList(PointConv(b, degrees, c, max_degree=2) for b, c in zip(before, cutoffs, strict=True))
+        self.convs = nn.ModuleList(PointConv(b, degrees, c) for b, c in zip(before, cutoffs, strict=True))
         self.activations = nn.ModuleList(RotationPointwise(nn.GELU(), degrees, band) for _ in cutoffs)
         self.degrees = degrees
         self.head = nn.Sequential(nn.Linear(4 * channels, hidden), nn.GELU(), nn.Linear(hidden, classes))
 
     def forward(self, positions: Tensor) -> Tensor:
         _check(positions)
-        B, N = positions.shape[:2]
-        neighbours = nearest(positions, self.neighbours)
-        flat = (positions - positions.mean(1, keepdim=True)).flatten(0, 1)
-        x = torch.cat([torch.ones_like(flat[:, :1]), 2 * flat[:, [1, 2, 0]]], 1)
-        for i, (conv, activation) in enumerate(zip(self.convs, self.activations, strict=True)):
-            y = activation(conv(x, flat, neighbours))
-            x = y if i == 0 else x + y
+        positions = positions - positions.mean(1, keepdim=True)
+        flat = positions.flatten(0, 1)
+        x = torch.cat([torch.ones_like(flat[:, :1]), 3**0.5 * flat[:, [1, 2, 0]]], 1)
+        for conv, activation in zip(self.convs, self.activations, strict=True):
+            centres = positions[:, : (positions.shape[1] + 1) // 2]
+            neighbours = nearest(centres, positions, self.neighbours)
+            x = activation(conv(x, positions.flatten(0, 1), neighbours, centres.flatten(0, 1)))
+            positions = centres
         scalars, vectors = self.degrees.split(x)
         lengths = (vectors.square().sum(-1) + 1e-6).sqrt()
-        features = torch.cat([scalars[..., 0], lengths], 1).unflatten(0, (B, N))
+        features = torch.cat([scalars[..., 0], lengths], 1).unflatten(0, positions.shape[:2])
         return self.head(torch.cat([features.mean(1), features.amax(1)], 1))
 
 

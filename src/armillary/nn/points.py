@@ -1,6 +1,6 @@
 """Convolution of features of SO(3) on points in space: R³ = SE(3)/SO(3), evaluated directly.
 
-Shape legend: P points, K neighbours, R radial functions, I and O channels in and out of one degree.
+Shape legend: P points, Q centres, K neighbours, R radial functions, I and O channels in and out of one degree.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ class PointConv(ConstantModule):
     neighbour; h_k are hat functions with ``radial`` equidistant knots from 0, zero from the ``cutoff`` c on. J goes up
     to ``max_degree`` (default: all). Scalars have a bias.
 
-    Shapes: features (P, degrees_in.size), positions (P, 3), neighbours (P, K) of integers, the numbers of the points
-    j in N(i), -1 where there are fewer than K (``neighbour_table`` makes them of an ``edge_index``) → (P,
-    degrees_out.size), in the layout of ``Degrees``; a point without neighbours gets the bias. State dict: ``weights.i``
-    (O, I·R) for each path (l, J, l') of ``paths``, in order, and ``bias``.
+    Shapes: features (P, degrees_in.size), positions (P, 3), neighbours (Q, K) of integers, the numbers of the points
+    j in N(i), -1 where there are fewer than K (``neighbour_table`` makes them of an ``edge_index``), centres x_i
+    (Q, 3), by default the positions → (Q, degrees_out.size), in the layout of ``Degrees``; a centre without neighbours
+    gets the bias. State dict: ``weights.i`` (O, I·R) for each path (l, J, l') of ``paths``, in order, and ``bias``.
 
-    Symmetry: commutes with all motions of space to rounding. The direct evaluation: P · R · Σ(2J + 1) numbers in
-    memory for each component of the input, and P · K for each.
+    Symmetry: commutes with all motions of space to rounding. The direct evaluation: for each component of the input it
+    keeps Q · K values of the neighbours and Q · R · Σ(2J + 1) of their moments.
     Raises: ValueError for cutoff ≤ 0, radial < 1, a degree of the output that no path reaches, or shapes that do not
     fit.
     Source: Xu et al. 2022, arXiv 2206.08362; pinned by ``tests/nn/test_points.py``.
@@ -94,20 +94,21 @@ class PointConv(ConstantModule):
         for J in range(2, self.max_degree + 1):
             self.register_constant(f"raise_{J}", _raising(J))
 
-    def forward(self, x: Tensor, positions: Tensor, neighbours: Tensor) -> Tensor:
-        self._check(x, positions, neighbours)
+    def forward(self, x: Tensor, positions: Tensor, neighbours: Tensor, centres: Tensor | None = None) -> Tensor:
+        centres = positions if centres is None else centres
+        self._check(x, positions, neighbours, centres)
         present = (neighbours >= 0)[..., None].to(x)
         places = neighbours.clamp(min=0)
-        r = (positions[places] - positions[:, None]) / self.cutoff
-        kernels = self._radial(r)[..., None] * torch.cat(self.solid_harmonics(r), -1)[..., None, :]  # (P, K, R, ΣJ)
+        r = (positions[places] - centres[:, None]) / self.cutoff
+        kernels = self._radial(r)[..., None] * torch.cat(self.solid_harmonics(r), -1)[..., None, :]  # (Q, K, R, ΣJ)
         shares = present / present.sum(1, keepdim=True).clamp(min=1)
         means = (kernels.flatten(2).to(x) * shares).mT @ x[places]
-        means = means.unflatten(1, (self.radial, -1))  # (P, R, ΣJ, size)
+        means = means.unflatten(1, (self.radial, -1))  # (Q, R, ΣJ, size)
         by_degree = dict(zip(self.degrees_in.degrees, self.degrees_in.split(means), strict=True))
         outputs: dict[int, Tensor] = {}
         for i, (weight, (l, J, k)) in enumerate(zip(self.weights, self.paths, strict=True)):
             part = by_degree[l][:, :, J * J : (J + 1) ** 2]  # (P, R, 2J + 1, I, 2l + 1)
-            coupled = torch.einsum("prMim,Mmn->pirn", part, self.constant(f"coupling_{i}", x)).flatten(1, 2)
+            coupled = torch.einsum("qrMim,Mmn->qirn", part, self.constant(f"coupling_{i}", x)).flatten(1, 2)
             mixed = weight.to(x) @ coupled
             outputs[k] = outputs[k] + mixed if k in outputs else mixed
         if self.bias is not None:
@@ -126,7 +127,7 @@ class PointConv(ConstantModule):
         place = r.square().sum(-1, keepdim=True).clamp(min=1e-30).sqrt() * self.radial
         return (1 - (place - torch.arange(self.radial, device=r.device)).abs()).clamp(min=0)
 
-    def _check(self, x: Tensor, positions: Tensor, neighbours: Tensor) -> None:
+    def _check(self, x: Tensor, positions: Tensor, neighbours: Tensor, centres: Tensor) -> None:
         if x.ndim != 2 or x.shape[1] != self.degrees_in.size:
             raise ValueError(
                 f"x has shape {tuple(x.shape)}, this PointConv wants (points, {self.degrees_in.size}): "
@@ -134,10 +135,12 @@ class PointConv(ConstantModule):
             )
         if tuple(positions.shape) != (len(x), 3):
             raise ValueError(f"positions have shape {tuple(positions.shape)}, wanted ({len(x)}, 3), one of each point.")
-        if neighbours.ndim != 2 or len(neighbours) != len(x) or neighbours.is_floating_point():
+        if centres.ndim != 2 or centres.shape[1] != 3:
+            raise ValueError(f"centres have shape {tuple(centres.shape)}, wanted (Q, 3).")
+        if neighbours.ndim != 2 or len(neighbours) != len(centres) or neighbours.is_floating_point():
             raise ValueError(
                 f"neighbours have shape {tuple(neighbours.shape)} and dtype {neighbours.dtype}, wanted integers "
-                f"({len(x)}, K), a row for each point: neighbour_table makes them of edges."
+                f"({len(centres)}, K), a row for each centre: neighbour_table makes them of edges."
             )
 
     def extra_repr(self) -> str:

@@ -30,7 +30,7 @@ SYSTEMS: tuple[System, ...] = (
     System(7, "image2icosahedron", "Image-to-icosahedral projection", "plane to sphere"),
     System(8, "sprin", "PRIN / SPRIN", "points"),
     System(9, "hnets", "Harmonic networks", "plane", works=True),
-    System(10, "homogeneous", "Unified Fourier kernels on homogeneous spaces", "any G/H"),
+    System(10, "homogeneous", "Unified Fourier kernels on homogeneous spaces", "any G/H", works=True),
     System(11, "implicit_kernels", "Implicit steerable kernels", "points, grids"),
     System(12, "gcnn", "Group-equivariant CNNs (p4, p4m)", "plane", works=True),
     System(13, "se3", "SE(3) steerable kernels = group convolution", "points"),
