@@ -13,6 +13,7 @@ from armillary.groups.clebsch_gordan import PHASE_VERSION, clebsch_gordan_comple
 from armillary.groups.closed import AxisMirrors, AxisRotations, ClosedSubgroup, FiniteSubgroup, PlaneRotations
 from armillary.groups.compact import O2, O3, SO2, SO3
 from armillary.groups.degrees import Degrees
+from armillary.groups.fields import FieldType, field_maps
 from armillary.groups.finite import FiniteGroup, FiniteIrrep
 from armillary.groups.fourier import Fourier
 from armillary.groups.interface import Decomposition, Group, Irrep
@@ -70,6 +71,7 @@ __all__ = [
     "ClosedSubgroup",
     "Decomposition",
     "Degrees",
+    "FieldType",
     "FiniteGroup",
     "FiniteIrrep",
     "FiniteSubgroup",
@@ -99,6 +101,7 @@ __all__ = [
     "dual",
     "euler_angles",
     "euler_zyz",
+    "field_maps",
     "from_euler_zyz",
     "icosahedral",
     "induced",

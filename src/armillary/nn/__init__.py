@@ -5,6 +5,7 @@ from armillary.nn.disco import DiscoConv, DiscoConvTranspose, rings
 from armillary.nn.disco_so3 import DiscoLift, DiscoSO3Conv
 from armillary.nn.disco_steerable import SteerableDiscoConv
 from armillary.nn.dropout import FieldDropout
+from armillary.nn.fields import FieldConv, FieldPointwise
 from armillary.nn.fold import Foldable, fold
 from armillary.nn.gcnn import GroupConv, LiftConv
 from armillary.nn.gcnn_filters import HarmonicFilters, PixelFilters, PlanarFilters
@@ -53,7 +54,9 @@ __all__ = [
     "DiscoConvTranspose",
     "DiscoLift",
     "DiscoSO3Conv",
+    "FieldConv",
     "FieldDropout",
+    "FieldPointwise",
     "FilterBasis",
     "Foldable",
     "FourierAzimuth",

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from armillary.groups import ClosedSubgroup, FiniteGroup, Fourier, Group, Orbitals, Subgroup, trivial_subgroup
+from armillary.groups.fields import multiplicity
 from armillary.groups.fourier import invariants
 from armillary.nn.coset_maps import SMALL, ByMatrix, ByRelations, CosetMap, Way, check_channels, choose
 from armillary.ops.constants import ConstantModule
@@ -105,7 +105,7 @@ class ByFourier(Way):
         """Multiplications for one sample, in many small products."""
         products = transforms = 0
         for irrep in H.group.real_irreps():
-            a, b = (_multiplicity(irrep.character, subgroup) for subgroup in (H, K))
+            a, b = (multiplicity(irrep, subgroup) for subgroup in (H, K))
             products += irrep.dim * a * b
             transforms += irrep.dim * (a * H.index * C + b * K.index * O)
         return SMALL * (C * O * products + transforms)
@@ -115,11 +115,6 @@ class ByFourier(Way):
         blocks = self.input(x)
         mixed = [torch.einsum("bcik,ockj->boij", f, w) for f, w in zip(blocks, kernels, strict=True)]
         return self.output.inverse(mixed)
-
-
-def _multiplicity(character: np.ndarray, H: Subgroup) -> int:
-    """The dimension of what H leaves alone in an irrep."""
-    return round(float(character[H.group.class_of[H.elements]].mean().real))
 
 
 class SpectralConv(ConstantModule):

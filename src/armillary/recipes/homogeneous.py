@@ -107,34 +107,33 @@ def winds(size: Scale, runs: Path, seeds: int, console: Console) -> list[Row]:
     rotations = [random_rotation(generator) for _ in range(size.rotations)]
     one = torch.eye(3, dtype=torch.float64)
 
-    def network(scalars: bool) -> nn.Module:
-        if scalars:
-            return SpinNet(wind.SCALARS_IN, wind.SCALARS_OUT, grid, Orders.image(4 * size.width), profiles=6)
+    def spins() -> nn.Module:
         return SpinNet(wind.SPINS_IN, wind.SPINS_OUT, grid, Orders.of({0: size.width, 1: size.width}), profiles=6)
 
+    def components() -> nn.Module:
+        return SpinNet(wind.SCALARS_IN, wind.SCALARS_OUT, grid, Orders.image(4 * size.width), profiles=6)
+
     rows = [Row(LINEAR, AS_IS, wind.scaled_wind_error(data))]
-    for name, scalars, turned, folder in ((SPIN, 0, 0, "spin"), (SCALAR, 1, 0, "scalar"), (TURNED, 1, 1, "turned")):
+    contestants = [
+        (SPIN, spins, False, "spin"),
+        (SCALAR, components, False, "scalar"),
+        (TURNED, components, True, "turned"),
+    ]
+    for name, build, turned, folder in contestants:
+        scalars = build is components
         found: dict[str, list[float]] = {AS_IS: [], ROTATED: []}
         seconds, params = 0.0, 0
         for seed in range(seeds):
             console.print(f"{name}, seed {seed}")
             draws = torch.Generator().manual_seed(seed + 1)
             given = [random_rotation(draws) for _ in range(size.copies)] if turned else [one]
-            maps: Dataset[Any] = wind.dataset(data, given, bool(scalars))
+            maps: Dataset[Any] = wind.dataset(data, given, scalars)
             maps = maps if turned else ConcatDataset([maps] * size.copies)
             config = TrainConfig(epochs=size.epochs, batch_size=1, lr=5e-3, weight_decay=1e-2, seed=seed)
-            outcome = trained(
-                lambda scalars=scalars: network(bool(scalars)),
-                (maps, None),
-                wind.WeightedSquares(),
-                None,
-                config,
-                {"scale": to_table(size)},
-                runs / f"{folder}-{seed}",
-                console,
-            )
+            settings, path, loss = {"scale": to_table(size)}, runs / f"{folder}-{seed}", wind.WeightedSquares()
+            outcome = trained(build, (maps, None), loss, None, config, settings, path, console)
             seconds, params = seconds + outcome.seconds / seeds, outcome.params
-            errors = [wind.prediction_error(outcome.network, data, R, bool(scalars))[0] for R in (one, *rotations)]
+            errors = [wind.prediction_error(outcome.network, data, R, scalars)[0] for R in (one, *rotations)]
             found[AS_IS].append(errors[0])
             found[ROTATED].append(sum(errors[1:]) / len(rotations))
         rows += [Row.of_seeds(name, metric, values, params, seconds) for metric, values in found.items()]

@@ -31,7 +31,7 @@ def read_clouds(classes: int, points: int) -> Clouds:
 
     Raises: ValueError where the file is not there.
     """
-    with np.load(data_file(FILE)) as arrays:
+    with np.load(data_file(FILE), allow_pickle=False) as arrays:
         labels = arrays["coarse_train"]
         kept = np.argsort(-np.bincount(labels), kind="stable")[:classes]
         found = {}

@@ -58,7 +58,7 @@ class Winds:
 
 def read_winds(grid: SphereGrid, lmax: int) -> Winds:
     """ERA-Interim, the mean of a January, from ``reanalysis_uvz.npz``, cut off at degree ``lmax``."""
-    with np.load(data_file(FILE)) as arrays:
+    with np.load(data_file(FILE), allow_pickle=False) as arrays:
         levels = arrays["level_hPa"].tolist()
         east = int(np.abs(arrays["lon"]).argmin())
         fields = {
@@ -66,16 +66,17 @@ def read_winds(grid: SphereGrid, lmax: int) -> Winds:
             for name in "uvz"
             for i, level in enumerate(levels)
         }
-    source = Equiangular(*fields["u", 200].shape, poles=True)
+    nlat, nlon = fields["u", 200].shape
+    source = Equiangular(nlat, nlon, poles=True)
     analysis, synthesis = SHT(source, lmax), InverseSHT(grid, lmax)
     heights = [synthesis(analysis(fields["z", level])) for level in (500, 850)]
     heights = [z - grid.integrate(z) / (4 * math.pi) for z in heights]
     spin, back = SpinSHT(source, 1, lmax), InverseSpinSHT(grid, 1, lmax)
     winds = []
     for level in (500, 850, 200):
-        real, imaginary = wind_to_spin(fields["u", level], fields["v", level]).unbind(0)
-        winds.append(torch.view_as_real(back(spin(torch.complex(real, imaginary)))).unbind(-1))
-    units = [spread(torch.stack(wind), grid) for wind in winds]
+        z = torch.complex(*wind_to_spin(fields["u", level], fields["v", level]).unbind(0))
+        winds.append(torch.view_as_real(back(spin(z))).movedim(-1, 0))
+    units = [spread(wind, grid) for wind in winds]
     real, imaginary = ([wind[part] / unit for wind, unit in zip(winds, units, strict=True)] for part in (0, 1))
     z500, z850 = (z / spread(z[None], grid) for z in heights)
     inputs = torch.stack([z500, real[0], real[1], z850, imaginary[0], imaginary[1]])[None]
