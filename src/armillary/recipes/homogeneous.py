@@ -190,7 +190,8 @@ def judge(rows: list[Row]) -> list[Check]:
     scalar, scalar_turned, scalar_spread, scalar_text = pair(SCALAR, AS_IS, ROTATED)
     augmented = row[TURNED, ROTATED].mean
     stored, stored_turned, cloud_spread, cloud_text = pair(STEERABLE, ACCURACY, ROTATED_ACCURACY)
-    coordinates = max(row[name, ROTATED_ACCURACY].mean for name in (PLAIN, PLAIN_TURNED))
+    rival = max((row[name, ROTATED_ACCURACY] for name in (PLAIN, PLAIN_TURNED)), key=lambda r: r.mean)
+    rival_spread = max(cloud_spread, rival.std or 0.0)
     return [
         Check(
             "winds: error of the spin network, as is and turned, equal within spread",
@@ -214,9 +215,9 @@ def judge(rows: list[Row]) -> list[Check]:
             abs(stored_turned - stored) <= cloud_spread,
         ),
         Check(
-            "clouds turned: above both networks of coordinates",
+            "clouds turned: above both networks of coordinates, by more than the spread",
             "yes",
-            f"{stored_turned:.1f} against {coordinates:.1f} %",
-            stored_turned > coordinates,
+            f"{stored_turned:.1f} against {rival.mean:.1f} %, spread {rival_spread:.2g}",
+            stored_turned - rival.mean > rival_spread,
         ),
     ]
