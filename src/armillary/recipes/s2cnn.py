@@ -97,7 +97,9 @@ class Scale:
     epochs: int
 
 
-def _equivariant(features: tuple[int, ...], limits: tuple[int, ...], disco: tuple[int, ...]) -> dict[str, Network]:
+def _equivariant(
+    features: tuple[int, ...], limits: tuple[int, ...], disco: tuple[int, ...], steerable: tuple[int, ...]
+) -> dict[str, Network]:
     """The equivariant networks by name; the first is the one whose parameters are counted by."""
     half = (len(features) + 1) // 2
     return {
@@ -105,14 +107,17 @@ def _equivariant(features: tuple[int, ...], limits: tuple[int, ...], disco: tupl
             ModelConfig("s2cnn", features, limits), ModelConfig("s2cnn", features[:half], limits[:half]), lr=3e-3
         ),
         "DISCO": Network(ModelConfig("disco_unet", disco), ModelConfig("disco_unet", disco), passes=2),
+        "steerable DISCO": Network(
+            ModelConfig("steerable_disco", steerable), ModelConfig("steerable_disco", steerable)
+        ),
     }
 
 
 SCALES = {
-    "tiny": Scale((8, 16), _equivariant((2, 3, 2), (8, 4, 8), (4,)), ((1, 2),), 16, 8, 1),
+    "tiny": Scale((8, 16), _equivariant((2, 3, 2), (8, 4, 8), (4,), (2,)), ((1, 2),), 16, 8, 1),
     "small": Scale(
         (32, 32),
-        _equivariant((5, 6, 7, 6, 5), (14, 10, 7, 10, 14), (11, 22, 44)),
+        _equivariant((5, 6, 7, 6, 5), (14, 10, 7, 10, 14), (11, 22, 44), (4, 8, 16)),
         ((1, 4), (4, 2), (12, 1)),
         512,
         200,
@@ -120,7 +125,7 @@ SCALES = {
     ),
     "paper": Scale(
         (100, 100),
-        _equivariant((11, 12, 13, 14, 13, 12, 11), (42, 35, 27, 20, 27, 35, 42), (16, 32, 64)),
+        _equivariant((11, 12, 13, 14, 13, 12, 11), (42, 35, 27, 20, 27, 35, 42), (16, 32, 64), (8, 16, 32)),
         ((1, 4), (5, 2), (27, 1)),
         60_000,
         5_000,
@@ -150,7 +155,7 @@ def reproduce(scale: str, out: Path, seeds: int = 3) -> dict[str, Any]:
         f"spheres, {seeds} seeds; {SEGMENTATION.digits} digits to a sphere in segmentation.",
         "CNNs have the topology of the DISCO networks, and the least width that gives them at least "
         f"{', '.join(f'{g} ×' for g, _ in size.growth)} the parameters of the S2CNN.",
-        "Epochs, in those of the S2CNN: DISCO 2, CNNs "
+        "Epochs, in those of the S2CNN: DISCO 2, steerable DISCO 1, CNNs "
         f"{', '.join(str(passes) for _, passes in size.growth)}, so that trainings take about the same time.",
         f"Latency: one sphere in evaluation; training: one step of {BATCH} spheres, divided by their number; "
         f"threads: {torch.get_num_threads()}. Seconds are those of one training by the clock.",
