@@ -4,9 +4,11 @@ import json
 
 import pytest
 
+from armillary.groups import Orders
+from armillary.nn import SteerableDiscoConv
 from armillary.recipes import SYSTEMS
 from armillary.recipes.disco import reproduce
-from armillary.recipes.disco_layers import costs, disco_neighbours
+from armillary.recipes.disco_layers import STEERABLE_FUNCTIONS, costs, disco_neighbours
 from armillary.recipes.report import Check, Result, Row
 from armillary.spaces import Equiangular
 from armillary.spaces.neighbours import neighbourhoods
@@ -41,9 +43,21 @@ def test_counted_neighbours_are_those_of_the_layer(nlat):
     assert disco_neighbours(nlat) == pytest.approx(real, rel=0.1)
 
 
+def test_functions_counted_for_steerable_disco_are_those_of_the_layer():
+    spins = Orders.upto(1, 1)
+    layer = SteerableDiscoConv(spins, spins, Equiangular(8))
+    stencils = [getattr(layer, f"stencil_{s}_{t}") for s, t in layer.pairs]
+    assert sum(values.shape[1] for values in stencils) == STEERABLE_FUNCTIONS
+
+
 def test_costs_scale_as_stated():
     small, large = costs(512), costs(1024)
-    for name, power in (("DISCO on S²", 2), ("harmonic on SO(3)", 4), ("tensor products, O(L⁵)", 5)):
+    for name, power in (
+        ("DISCO on S²", 2),
+        ("steerable DISCO, spins 0 and 1", 2),
+        ("harmonic on SO(3)", 4),
+        ("tensor products, O(L⁵)", 5),
+    ):
         ratio = large[name][0] / small[name][0]
         assert ratio == pytest.approx(2**power, rel=0.15), name
 

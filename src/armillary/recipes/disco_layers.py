@@ -4,6 +4,9 @@ Costs are for one layer from one channel to one channel with K = 3 basis functio
 float32, on a grid of H = L latitudes and 2L longitudes, n̄ the mean number of neighbours of a point:
 
 - DISCO: contraction and mixing, ``2L² (n̄ K + K)``; memory: the field in and out and the stencil, ``4 (2·2L² + K n̄ L)``.
+- Steerable DISCO between fields of spins 0 and 1, for each real channel: the pairs of spins have 3, 4, 4 and 6 real
+functions, so that
+  a channel meets 17/2, a pair of channels 17/4: ``2L² (17/2 n̄ + 17/4)``; memory ``4 (2·2L² + 17 n̄ L)``.
 - Harmonic convolution on S² by an axisymmetric filter: Legendre stages there and back ``2 L³`` and the FFTs
   ``2·2L²·(5/2) log2 2L``; memory: the fields, coefficients, and the Legendre table ``4 (2·2L² + 2L² + L³/2)``.
 - Harmonic convolution on SO(3): Wigner stages there and back on 2L angles β, ``2·2·2L·(4/3)L³``, products of (2l+1)²
@@ -32,6 +35,7 @@ from armillary.spaces import Equiangular, GaussLegendre
 from armillary.testing import SpinSymmetry, commutation_error, equivariance_error
 
 FUNCTIONS = 3
+STEERABLE_FUNCTIONS = 3 + 4 + 4 + 6  # of spins 0 → 0, 0 → 1, 1 → 0, 1 → 1
 LARGEST_HARMONIC = 512  # latitudes; beyond it the Legendre functions are no longer kept
 
 
@@ -123,6 +127,10 @@ def costs(bandlimit: int) -> dict[str, tuple[float, float]]:
         "DISCO on S²": (
             pixels * FUNCTIONS * (neighbours + 1),
             4 * (2 * pixels + FUNCTIONS * neighbours * L),
+        ),
+        "steerable DISCO, spins 0 and 1": (
+            pixels * (STEERABLE_FUNCTIONS / 2 * neighbours + STEERABLE_FUNCTIONS / 4),
+            4 * (2 * pixels + STEERABLE_FUNCTIONS * neighbours * L),
         ),
         "harmonic, axisymmetric on S²": (
             2 * L**3 + 2 * pixels * 2.5 * math.log2(2 * L),
