@@ -54,7 +54,7 @@ def bench(
     Parameters
     ----------
     suite
-        layers, sizes, conv2d, scaling, sht or gcnn (default: all of them).
+        layers, sizes, conv2d, scaling, sht, so3 or gcnn (default: all of them).
     full
         All sizes, not only the quick ones.
     rounds
