@@ -8,6 +8,7 @@ from armillary.bench.turns import OURS, Job
 
 DIRECT = "all tables"
 HALF = "armillary, half the samples"
+LARGEST_DIRECT = 96  # the bandlimit from which on its tables and copies of them want more than 24 GiB
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,12 @@ class SO3Case:
         return 8 * self.bandlimit**3
 
     def jobs(self) -> dict[str, Job]:
-        """armillary on both grids, and the direct evaluation on the larger one."""
+        """armillary on both grids, and the direct evaluation on the larger one, as long as it fits."""
         b = self.bandlimit
         build = {"kind": "so3", "bandlimit": b, "channels": self.channels}
         full, half = (1, self.channels, 2 * b, 2 * b, 2 * b), (1, self.channels, 2 * b, b, 2 * b)
-        return {
+        jobs = {
             OURS: Job("our_layers", build | {"nlat": 2 * b}, full),
             HALF: Job("our_layers", build | {"nlat": b}, half),
-            DIRECT: Job("direct_layers", build, full),
         }
+        return jobs if b > LARGEST_DIRECT else jobs | {DIRECT: Job("direct_layers", build, full)}

@@ -164,7 +164,7 @@ SUITES = {
         Suite(
             "so3",
             "a convolution on SO(3) beside its direct evaluation with tables",
-            tuple(SO3Case(b) for b in (16, 32, 64, 128)),
+            tuple(SO3Case(b) for b in (16, 32, 64, 96, 128)),
             (SO3Case(16), SO3Case(32)),
             so3_table,
             draw_so3,
