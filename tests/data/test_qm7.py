@@ -91,6 +91,19 @@ def test_signals_by_the_direct_sum() -> None:
                     assert float(x[molecule, place, c, p, q]) == pytest.approx(wanted, rel=1e-6)
 
 
+def test_places_without_an_atom_may_lie_on_a_sphere() -> None:
+    """Padding lies at the origin: on a grid point of the sphere about C, here, where the potential of an atom is
+    infinite."""
+    grid, radius = GaussLegendre(4), 0.4
+    positions = torch.zeros(1, 3, 3, dtype=torch.float64)
+    positions[0, 0] = -radius * grid.points[1, 2]
+    positions[0, 1] = positions[0, 0] + torch.tensor([1.0, 0.5, 0.0])
+    energy = torch.zeros(1, dtype=torch.float64)
+    with_padding = atom_signals(Molecules(torch.tensor([[6, 1, 0]]), positions, energy), grid, radius)
+    without = atom_signals(Molecules(torch.tensor([[6, 1]]), positions[:, :2], energy), grid, radius)
+    assert torch.equal(with_padding, without)
+
+
 def test_turned_molecules_have_turned_signals() -> None:
     m, grid, R = made_up(), GaussLegendre(48), random_rotation(torch.Generator().manual_seed(0))
     turned = Molecules(m.charges, m.positions @ R.mT, m.energies)

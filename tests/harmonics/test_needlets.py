@@ -164,6 +164,13 @@ def test_memory_falls_with_the_level() -> None:
     assert [math.prod(space.shape) for space in sphere.spaces] == [2 * n**2 for n in (4, 8, 16, 32)]
 
 
+@pytest.mark.parametrize("bank", BANKS, ids=repr)
+def test_levels_by_default_leave_the_lowest_degrees(bank: FilterBank) -> None:
+    assert {Needlets(lmax, bank).bands[0].lmax for lmax in range(2, 40)} == {1, 2, 3}
+    assert Needlets(1, bank).bands[0].lmax == 0
+    assert Needlets(0, bank).levels == 0
+
+
 def test_bad_input() -> None:
     bank = MeyerBank()
     for lmax in (-1, 2.0, True):
@@ -174,8 +181,9 @@ def test_bad_input() -> None:
             Needlets(7, bank, levels)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="wanted a FilterBank"):
         Needlets(7, "meyer")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="factor >= 1"):
-        SphereNeedlets(Needlets(7, bank), oversample=0.5)
+    for oversample in (0.5, math.inf, math.nan):
+        with pytest.raises(ValueError, match="factor >= 1"):
+            SphereNeedlets(Needlets(7, bank), oversample)
     transform = SphereNeedlets(Needlets(7, bank))
     with pytest.raises(ValueError, match=r"complex \(..., 8, 8\)"):
         transform.decompose(sphere_coefficients(6))

@@ -41,3 +41,6 @@ def test_bad_input() -> None:
     for shape in ((1, 4, 4, 2, 2), (4, 5, 2, 2)):
         with pytest.raises(ValueError, match="this AtomSum wants"):
             model(torch.zeros(shape))
+    one = nn.Sequential(nn.Flatten(), nn.Linear(2 * 4 * 8, 1))  # would be spread over all kinds
+    with pytest.raises(ValueError, match=r"gave shape .* wants a number for each of 3 kinds"):
+        AtomSum(one, 2, 3)(torch.zeros(1, 4, 5, 4, 8))

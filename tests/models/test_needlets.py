@@ -7,6 +7,7 @@ import torch
 
 from armillary.harmonics import BumpBank, random_field
 from armillary.models import NeedletRegressor, SO3NeedletNet, SphereNeedletNet
+from armillary.nn import NeedletShrinkage
 from armillary.spaces import Equiangular, GaussLegendre
 from armillary.testing import SphereSymmetry, check_layer, equivariance_error, invariance_error
 
@@ -22,6 +23,54 @@ def test_contract_of_the_sphere_net(grid) -> None:
     net = SphereNeedletNet(2, 1, grid, (3, 3, 2))  # few samples: none passes the kink of a threshold in the differences
     report = check_layer(net, grid, tolerance=0.1, lmax=grid.lmax)
     assert report.measured["equivariance"] > 1e-6  # shrinkage acts
+
+
+def kept(net: torch.nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The output, and of every sample that meets a threshold on which of the three sides of it it lies."""
+    found: list[torch.Tensor] = []
+
+    def look(layer, inputs) -> None:
+        parts, row = layer.transform.decompose(inputs[0]), 0
+        for i, band in enumerate(layer.transform.bands):
+            if band.detail is not None:
+                values = layer.transform.samples(i, parts[i])
+                height = torch.nn.functional.softplus(layer.threshold[row])[:, None, None]
+                found.append(((values > height).int() - (values < -height).int()).flatten())
+                row += 1
+
+    hooks = [m.register_forward_pre_hook(look) for m in net.modules() if isinstance(m, NeedletShrinkage)]
+    y = net(x)
+    for hook in hooks:
+        hook.remove()
+    return y, torch.cat(found)
+
+
+def test_gradients_are_off_only_where_a_sample_passes_a_threshold() -> None:
+    """With many samples some pass a kink between the two ends of a difference, which then is no derivative; where none
+    does, in this step or in a smaller one, gradients and differences are equal."""
+    grid, wrong, right = GaussLegendre(12), [], []
+    net = SphereNeedletNet(2, 1, grid, (8, 8)).double()
+    x = torch.randn(3, 2, *grid.shape, dtype=torch.float64, requires_grad=True)
+    probe = torch.randn(3, 1, *grid.shape, dtype=torch.float64)
+    variables = [x, *net.parameters()]
+    gradients = torch.autograd.grad((net(x) * probe).sum(), variables)
+    for variable, gradient in zip(variables, gradients, strict=True):
+        direction = torch.randn_like(variable)
+        exact, step, passed = float((gradient * direction).sum()), 1e-4, True
+        while passed:
+            with torch.no_grad():
+                variable += step * direction
+                above, before = kept(net, x)
+                variable -= 2 * step * direction
+                below, after = kept(net, x)
+                variable += step * direction
+            error = abs(float(((above - below) * probe).sum()) / (2 * step) - exact) / abs(exact)
+            passed = not torch.equal(before, after)
+            (wrong if passed else right).append(error)
+            step /= 10
+    assert len(right) == len(variables)
+    assert max(right) < 1e-7  # rounding
+    assert max(wrong) > 1e-5
 
 
 def test_contract_of_the_so3_net() -> None:
@@ -76,6 +125,9 @@ def test_mixed_precision(build) -> None:
 
 def test_bad_input() -> None:
     grid = GaussLegendre(8)
+    for sizes in ({"out_features": 0}, {"out_features": 1, "hidden": 0}):
+        with pytest.raises(ValueError, match="wanted an integer >= 1"):
+            NeedletRegressor(1, grid=grid, **sizes)
     for build in (SphereNeedletNet, SO3NeedletNet, NeedletRegressor):
         with pytest.raises(ValueError, match="no widths"):
             build(1, 1, grid, ())

@@ -91,7 +91,8 @@ def test_errors() -> None:
         S2CNNSegmenter(1, 2, GRID, (2, 3), (4,))
     with pytest.raises(ValueError, match="at least 1"):
         S2CNNSegmenter(1, 2, GRID, ())
-    with pytest.raises(ValueError, match="factor >= 1"):
-        S2CNNSegmenter(1, 2, GRID, (2, 3), oversample=0.5)
+    for oversample in (0.5, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="factor >= 1"):
+            S2CNNSegmenter(1, 2, GRID, (2, 3), oversample=oversample)
     with pytest.raises(ValueError, match="was built for"):
         S2CNNClassifier(1, 2, GRID, (2, 3))(torch.randn(1, 2, *GRID.shape))

@@ -24,7 +24,14 @@ from armillary.harmonics import (
     random_field,
     rotate_blocks,
 )
-from armillary.nn import NeedletInvariants, NeedletLift, NeedletProject, NeedletShrinkage, SO3NeedletConv
+from armillary.nn import (
+    NeedletInvariants,
+    NeedletLift,
+    NeedletProject,
+    NeedletShrinkage,
+    SO3NeedletConv,
+    SphereNeedletConv,
+)
 from armillary.nn.needlet_so3 import _real_basis
 from armillary.spaces import Equiangular, GaussLegendre, OrientedGrid
 from armillary.testing import SphereSymmetry, check_layer, equivariance_error
@@ -219,3 +226,22 @@ def test_bad_input() -> None:
         NeedletInvariants(1, needlets)(on_so3(5, 2))
     with pytest.raises(ValueError, match="eps"):
         NeedletInvariants(1, needlets, eps=0)
+
+
+def test_built_on_meta_and_filled() -> None:
+    """Constants are made on the CPU, and what is cached of them serves others; parameters come later."""
+    lmax, kinds = 9, (SphereNeedletConv, NeedletLift, SO3NeedletConv, NeedletProject)  # lmax of no other test
+
+    def build(kind):
+        return kind(2, 1, Needlets(lmax, BumpBank()), profiles=2)
+
+    with torch.device("meta"):
+        layers = [build(kind) for kind in kinds]
+        invariants = NeedletInvariants(2, Needlets(lmax, BumpBank()))
+    for layer, kind in zip(layers, kinds, strict=True):
+        assert layer.weight.is_meta
+        built, filled = build(kind), layer.to_empty(device="cpu")
+        filled.load_state_dict(built.state_dict())
+        x = (on_sphere if kind in (SphereNeedletConv, NeedletLift) else on_so3)(lmax, 2)
+        torch.testing.assert_close(filled(x), built(x), rtol=0, atol=0)
+    assert torch.equal(invariants(x), NeedletInvariants(2, Needlets(lmax, BumpBank()))(x))

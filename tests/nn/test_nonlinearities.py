@@ -115,7 +115,7 @@ def test_repr_states_the_oversampling():
 
 def test_errors():
     grid = GaussLegendre(6)
-    for oversample in (0.5, float("nan")):
+    for oversample in (0.5, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="wanted a factor >= 1"):
             Pointwise(torch.relu, grid, oversample)
     with pytest.raises(ValueError, match="OrientationMean"):

@@ -261,6 +261,45 @@ def test_products_by_points_are_those_with_matrices(monkeypatch, kernel: LocalKe
         torch.testing.assert_close(compiled, results[0][0], rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("kernel", KERNELS, ids=str)
+def test_the_product_of_a_degree_is_that_with_its_matrix(kernel) -> None:
+    """What a transfer promises of every degree, whether its matrix is worth making or not."""
+    torch.manual_seed(0)
+    transfer = kernel.transfer(6, on_sphere=False)
+    prepared = transfer.prepare(torch.randn(3, 2, transfer.size, dtype=torch.float64))
+    for l, T in enumerate(transfer.matrices(prepared, 0, 7)):
+        block = torch.randn(2, 2, l + 1, 2 * l + 1, dtype=torch.complex128)
+        wanted = torch.einsum("bcmn,ockn->bomk", block, T.conj())
+        torch.testing.assert_close(transfer.product(prepared, block, l), wanted, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [S2Product, SO3Product, SO3ToS2Product])
+@pytest.mark.parametrize("dense", [2, 0])
+def test_autocast_and_an_empty_batch(monkeypatch, kind, dense: int) -> None:
+    """Both paths keep single precision under autocast; nothing in gives nothing out, with gradients of zero."""
+    torch.manual_seed(0)
+    monkeypatch.setattr(kernels, "_DENSE", dense)
+    product = kind(2, 3, 6, LocalKernel(1.0, 2, 3, 4))
+    shape = (7, 7) if kind is S2Product else (SO3Blocks(6).size,)
+    c = torch.randn(2, 2, *shape, dtype=torch.complex64)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = product(c)
+    torch.testing.assert_close(y, product(c), rtol=0, atol=0)
+    nothing = product(c[:0])
+    assert nothing.shape == (0, *y.shape[1:])
+    nothing.abs().sum().backward()
+    assert float(product.weight.grad.abs().sum()) == 0
+
+
+@pytest.mark.parametrize(("kind", "space_in", "space_out"), LAYERS[::3])
+def test_layers_take_an_empty_batch(kind, space_in, space_out) -> None:
+    layer = kind(2, 3, space_in, space_out)
+    y = layer(torch.zeros(0, 2, *space_in.shape))
+    assert y.shape == (0, 3, *space_out.shape)
+    y.sum().backward()
+    assert float(layer.product.weight.grad.abs().sum()) == 0
+
+
 def test_high_degrees_take_the_points() -> None:
     assert SO3Product(1, 1, 40).transfer.dense == 24  # 3 rings, 8 classes: 2l + 1 > 2 · 24 from there
     assert SO3Product(1, 1, 10).transfer.dense == 11
@@ -291,13 +330,39 @@ def test_what_is_kept_for_the_backward_pass(monkeypatch) -> None:
     assert coefficients < x.numel() * 4 / 2
 
 
+@pytest.mark.parametrize("kernel", [LocalKernel(1.2, 2, 3, 4), SpectralKernel()], ids=str)
+def test_built_in_inference_mode(kernel) -> None:
+    """What is cached then serves the backward pass of a layer that is built later."""
+    with torch.inference_mode():
+        SO3Product(1, 1, 8, kernel)  # a kernel and a degree of no other test
+    product = SO3Product(1, 1, 8, kernel)
+    product(torch.ones(1, 1, SO3Blocks(8).size, dtype=torch.complex64)).abs().sum().backward()
+    assert float(product.weight.grad.abs().sum()) > 0
+
+
+@pytest.mark.parametrize("kernel", [LocalKernel(1.1, 2, 3, 4), SpectralKernel()], ids=str)
+@pytest.mark.parametrize("kind", [S2Product, SO3Product, SO3ToS2Product])
+def test_built_on_meta_and_filled(kind, kernel) -> None:
+    """Constants are made on the CPU, and what is cached of them serves others; parameters come later."""
+    with torch.device("meta"):
+        empty = kind(2, 3, 9, kernel)  # a kernel and a degree of no other test: nothing is cached yet
+    assert empty.weight.is_meta
+    built, filled = kind(2, 3, 9, kernel), empty.to_empty(device="cpu")
+    filled.load_state_dict(built.state_dict())
+    c = torch.randn(2, 2, *((10, 10) if kind is S2Product else (SO3Blocks(9).size,)), dtype=torch.complex64)
+    torch.testing.assert_close(filled(c), built(c), rtol=0, atol=0)
+
+
 def test_errors() -> None:
     with pytest.raises(TypeError, match="wanted a space of type OrientedGrid"):
         S2Conv(1, 1, SPHERE, SPHERE)
     with pytest.raises(TypeError, match="wanted a space of type SphereGrid"):
         SO3ToS2Conv(1, 1, POSES, POSES)
-    with pytest.raises(ValueError, match="channels >= 1"):
-        SO3Conv(0, 1, POSES, POSES)
+    for channels in (0, 1.0, True):
+        with pytest.raises(ValueError, match="channels >= 1"):
+            SO3Conv(channels, 1, POSES, POSES)
+    with pytest.raises(TypeError, match=r"got kernel = 0\.3, wanted a LocalKernel"):
+        SO3Conv(1, 1, POSES, POSES, 0.3)
     with pytest.raises(ValueError, match="integers >= 1"):
         LocalKernel(rings=0)
     for reach in (0.0, 4.0, math.nan):

@@ -70,3 +70,18 @@ def test_arguments_are_left_alone() -> None:
             ring_synthesis(y, factors, 8, weighted)
     assert torch.equal(x, before[0])
     assert torch.equal(y, before[1])
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_an_empty_batch(weighted: bool) -> None:
+    """Nothing in, nothing out, of the right shape and dtype; with a backward pass."""
+    x, y = (part.requires_grad_() for part in problem(8, 3, (0, 2)))
+    factors = torch.rand(2).double()
+    for given, operator, size in ((x, ring_analysis, 3), (y, ring_synthesis, 8)):
+        out = operator(given, factors, size, weighted)
+        assert out.shape == (0, 2, size)
+        assert out.is_complex() == (operator is ring_analysis)
+        out.abs().sum().backward()
+        assert given.grad is not None
+        assert given.grad.shape == given.shape
+        torch.library.opcheck(operator, (given.detach().requires_grad_(), factors, size, weighted))

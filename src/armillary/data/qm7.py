@@ -148,8 +148,11 @@ def atom_signals(
         z_i = torch.gather(charges, 1, index).double() * there
         r_i = torch.gather(positions, 1, index[..., None].expand(-1, -1, 3))
         offsets = (r_i[:, :, None] - positions[:, None])[:, :, :, None] + points  # (B, centres, atoms, points, 3)
-        others = torch.arange(charges.shape[1]) != index[..., None]
-        inverse = others[..., None] / torch.linalg.vector_norm(offsets, dim=-1)
+        others = (torch.arange(charges.shape[1]) != index[..., None]) & (charges > 0)[
+            :, None
+        ]  # no atom may lie anywhere
+        distances = torch.linalg.vector_norm(offsets, dim=-1)
+        inverse = torch.where(others[..., None], 1 / distances, 0.0)
         for c, z in enumerate(elements):
             sources = (charges == z).double() * z
             potential = torch.einsum("bj,bijp->bip", sources, inverse) * z_i[..., None]

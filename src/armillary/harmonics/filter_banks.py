@@ -32,7 +32,7 @@ class FilterBank(ABC):
     def check(self) -> None:
         """Raise a ValueError unless the squares sum to one on a fine grid and the low-pass mask is 1 and 0 where it
         has to be, to 1e-12."""
-        xi = torch.linspace(0, 0.5, 4097, dtype=torch.float64)
+        xi = torch.linspace(0, 0.5, 4097, dtype=torch.float64, device="cpu")
         masks = self.masks(xi)
         if masks.shape[1:] != xi.shape or masks.shape[0] < 2:
             raise ValueError(
@@ -133,8 +133,9 @@ def _bump(u: Tensor) -> Tensor:
 @lru_cache(maxsize=1)
 def _rule() -> tuple[Tensor, Tensor]:
     """Gauss–Legendre nodes in (-1, 1) and weights of sum 2."""
-    colatitudes, weights = gauss_legendre(96)
-    return torch.cos(colatitudes), weights
+    with torch.device("cpu"), torch.inference_mode(False):  # the values are kept for all who ask for them later
+        colatitudes, weights = gauss_legendre(96)
+        return torch.cos(colatitudes), weights
 
 
 @lru_cache(maxsize=1)

@@ -49,10 +49,10 @@ class Needlets:
 
     so α_0(l)² + Σ_{j,r} β_{j,r}(l)² = 1 for all l ≤ lmax. What is left after each step has half the band limit, exactly
     where b is even. ``bands`` lists the approximation α_0 and the details β_{j,r}, coarse to fine, without those that
-    hold no degree. ``levels`` defaults to the number that leaves an approximation of degrees l ≤ 1 or 2; 0 is the
-    signal itself.
+    hold no degree. ``levels`` defaults to the number that leaves an approximation of degrees up to 1, 2 or 3 (the
+    mean alone where lmax = 1); 0 is the signal itself.
 
-    Raises: ValueError for lmax < 0, for more levels than log2(b), for a bank that is no partition of unity.
+    Raises: ValueError for lmax < 0, for more levels than log2(b), for a bank that is none or no partition of unity.
     Source: Narcowich, Petrushev & Ward 2006 for needlets, Wang & Zhuang 2018 (arXiv 1608.04026) for the framelets of a
     filter bank, Yi et al. 2022 (arXiv 2206.10385) on SO(3); pinned by ``tests/harmonics/test_needlets.py``.
     """
@@ -85,12 +85,12 @@ class Needlets:
     def multipliers(self) -> Tensor:
         """Factors of all bands, (len(bands), lmax + 1) float64; their squares sum to 1 over the bands."""
         rows = [[*band.multipliers, *[0.0] * (self.lmax - band.lmax)] for band in self.bands]
-        return torch.tensor(rows, dtype=torch.float64)
+        return torch.tensor(rows, dtype=torch.float64, device="cpu")
 
 
 @lru_cache(maxsize=32)
 def _bands(needlets: Needlets) -> tuple[Band, ...]:
-    degrees = torch.arange(needlets.lmax + 1, dtype=torch.float64)
+    degrees = torch.arange(needlets.lmax + 1, dtype=torch.float64, device="cpu")
     left, details = torch.ones_like(degrees), []
     for level in range(needlets.levels - 1, -1, -1):
         width = (needlets.lmax + 1) / 2 ** (needlets.levels - 1 - level)
@@ -121,14 +121,13 @@ class NeedletTransform(ConstantModule, ABC):
         super().__init__()
         if not isinstance(needlets, Needlets):
             raise ValueError(f"{type(self).__name__}: got {needlets!r}, wanted Needlets(lmax, bank).")
-        if not oversample >= 1:
-            raise ValueError(f"{type(self).__name__}: got oversample = {oversample}, wanted a factor >= 1.")
+        if not 1 <= oversample < math.inf:
+            raise ValueError(f"{type(self).__name__}: got oversample = {oversample}, wanted a finite factor >= 1.")
         self.needlets, self.lmax, self.oversample = needlets, needlets.lmax, float(oversample)
         self.bands = needlets.bands
         for i, band in enumerate(self.bands):
-            self.register_constant(
-                f"multipliers_{i}", self._expand(torch.tensor(band.multipliers, dtype=torch.float64))
-            )
+            multipliers = torch.tensor(band.multipliers, dtype=torch.float64, device="cpu")
+            self.register_constant(f"multipliers_{i}", self._expand(multipliers))
         self.forwards, self.inverses = nn.ModuleList(), nn.ModuleList()
 
     @abstractmethod
@@ -206,7 +205,7 @@ class SphereNeedlets(NeedletTransform):
     Shapes: ``(..., lmax + 1, lmax + 1)`` complex ↔ a list with ``(..., l + 1, l + 1)`` for each band of lmax = l; the
     samples of a band are ``(..., nlat, nlon)`` on ``GaussLegendre(ceil(oversample · (l + 1)))``.
 
-    Raises: ValueError for coefficients of another shape, or oversample < 1.
+    Raises: ValueError for coefficients of another shape, or an oversample below 1 or infinite.
     Source: see ``Needlets``; pinned by ``tests/harmonics/test_needlets.py``.
     """
 
@@ -244,7 +243,7 @@ class SO3Needlets(NeedletTransform):
     samples of a band are ``(..., 2n, n, 2n)`` on ``OrientedGrid(GaussLegendre(n), 2n)`` with n = ceil(oversample ·
     (l + 1)): 4n³ values, so that a level costs an eighth of the next finer one.
 
-    Raises: ValueError for coefficients of another shape, or oversample < 1.
+    Raises: ValueError for coefficients of another shape, or an oversample below 1 or infinite.
     Source: see ``Needlets``; pinned by ``tests/harmonics/test_needlets.py``.
     """
 
@@ -263,7 +262,8 @@ class SO3Needlets(NeedletTransform):
         SO3Blocks(self.lmax).check(coefficients, who)
 
     def _expand(self, multipliers: Tensor) -> Tensor:
-        return multipliers[degrees_of(SO3Blocks(len(multipliers) - 1))]
+        with torch.device("cpu"):  # whatever the default device: the degrees are kept for all
+            return multipliers[degrees_of(SO3Blocks(len(multipliers) - 1))]
 
     def _resize(self, coefficients: Tensor, lmax: int, to: int) -> Tensor:
         return SO3Blocks(lmax).resize(coefficients, to)

@@ -21,10 +21,12 @@ from armillary.nn import (
     SO3NeedletConv,
     SphereNeedletConv,
 )
+from armillary.nn.needlet import check_channels
 from armillary.spaces import SphereGrid
 
 
-def _check_widths(name: str, widths: Sequence[int]) -> tuple[int, ...]:
+def _widths(name: str, widths: Sequence[int]) -> tuple[int, ...]:
+    """As a tuple. Raises: ValueError where there are none."""
     if len(widths) == 0:
         raise ValueError(f"{name}: got no widths, wanted the channels of at least one layer.")
     return tuple(widths)
@@ -41,8 +43,8 @@ class SphereNeedletNet(nn.Module):
 
         h_0 = T(Ψ_0 x),    h_{k+1} = T(Ψ_{k+1} h_k) + h_k where widths are equal,    y = Ψ h_last + Ψ' x,
 
-    on coefficients up to ``lmax`` (that of the grid by default); T is ``NeedletShrinkage``. The last term is linear, so
-    that a network without details in its features is a linear filter of each band. What x has beyond ``lmax`` does not
+    on coefficients up to ``lmax`` (that of the grid by default); T is ``NeedletShrinkage``. The last term is linear:
+    where shrinkage leaves no details the network is a linear filter of each band. What x has beyond ``lmax`` does not
     pass. The cheapest of these networks: cost O(lmax³) for each channel.
 
     Example: ``SphereNeedletNet(2, 1, GaussLegendre(64), widths=(16, 16), levels=4, profiles=4)``.
@@ -69,7 +71,7 @@ class SphereNeedletNet(nn.Module):
         threshold: float = 0.05,
     ) -> None:
         super().__init__()
-        widths = _check_widths("SphereNeedletNet", widths)
+        widths = _widths("SphereNeedletNet", widths)
         self.in_channels, self.out_channels, self.grid = in_channels, out_channels, grid
         self.analysis, self.synthesis = SHT(grid, lmax), InverseSHT(grid, lmax)
         needlets = Needlets(self.analysis.lmax, bank or MeyerBank(), levels)  # type: ignore[arg-type]
@@ -120,7 +122,7 @@ class SO3NeedletNet(nn.Module):
         threshold: float = 0.05,
     ) -> None:
         super().__init__()
-        widths = _check_widths("SO3NeedletNet", widths)
+        widths = _widths("SO3NeedletNet", widths)
         self.in_channels, self.out_channels, self.grid = in_channels, out_channels, grid
         self.analysis, self.synthesis = SHT(grid, lmax), InverseSHT(grid, lmax)
         needlets = Needlets(self.analysis.lmax, bank or MeyerBank(), levels)  # type: ignore[arg-type]
@@ -161,7 +163,8 @@ class NeedletRegressor(nn.Module):
 
     Shapes: (B, in_channels, nlat, nlon) on ``grid`` → (B, out_features). ``hidden`` is the width of the MLP, which has
     one hidden layer; the rest as for ``SO3NeedletNet``.
-    Raises: ValueError for no widths, lmax that the grid does not hold, nmax beyond lmax, x on another grid.
+    Raises: ValueError for no widths, out_features or hidden < 1, lmax that the grid does not hold, nmax beyond lmax, x
+    on another grid.
     Source: Yi et al. 2022 (arXiv 2206.10385), with another head; pinned by ``tests/models/test_needlets.py``.
     """
 
@@ -182,15 +185,17 @@ class NeedletRegressor(nn.Module):
         hidden: int = 64,
     ) -> None:
         super().__init__()
-        widths = _check_widths("NeedletRegressor", widths)
+        widths = _widths("NeedletRegressor", widths)
+        check_channels("NeedletRegressor", out_features=out_features, hidden=hidden)
         self.in_channels, self.out_features, self.grid = in_channels, out_features, grid
         self.analysis = SHT(grid, lmax)
         needlets = Needlets(self.analysis.lmax, bank or MeyerBank(), levels)  # type: ignore[arg-type]
         self.layers = _so3_layers(in_channels, widths, needlets, nmax, profiles)
         transform = SO3Needlets(needlets, oversample)
         self.activations = nn.ModuleList(NeedletShrinkage(width, transform, threshold) for width in widths[:-1])
-        self.invariants = nn.ModuleList(NeedletInvariants(width, needlets) for width in widths)
-        features = sum(width * (1 + len(needlets.bands)) for width in widths)
+        invariants = [NeedletInvariants(width, needlets) for width in widths]
+        self.invariants = nn.ModuleList(invariants)
+        features = sum(layer.features for layer in invariants)
         self.head = nn.Sequential(nn.Linear(features, hidden), nn.SiLU(), nn.Linear(hidden, out_features))
 
     def forward(self, x: Tensor) -> Tensor:

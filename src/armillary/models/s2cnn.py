@@ -68,7 +68,7 @@ class S2CNNLayers(nn.Module):
                 f"got features {tuple(features)} and bandlimits {tuple(limits)}, wanted one bandlimit of at least 2 "
                 f"for each layer."
             )
-        if not oversample >= 1:
+        if not 1 <= oversample < math.inf:
             raise ValueError(f"got oversample = {oversample}, wanted a factor >= 1 (1: no oversampling).")
         self.in_channels, self.grid = in_channels, grid
         self.oversample, self.dropout, self.recompute = oversample, dropout, recompute
@@ -119,7 +119,8 @@ class S2CNNSegmenter(nn.Module):
 
     Symmetry: exact under SO(3) but for the aliasing of ReLU, which falls with ``oversample``. The output has the
     degrees of the last layer, ``limits[-1] - 1``.
-    Raises: ValueError for features and limits that do not fit, or an oversample below 1.
+    Raises: ValueError for features and limits that do not fit, an oversample below 1, or an input of another number of
+    channels or off the grid.
     Source: arXiv 2202.03990, whose network is ``features=FEATURES`` on a grid of band limit 50; pinned by
     ``tests/models/test_s2cnn.py``.
     """
@@ -156,8 +157,11 @@ class S2CNNSegmenter(nn.Module):
 class S2CNNClassifier(nn.Module):
     """S2CNN with an invariant head: (B, in_channels, nlat, nlon) → (B, out_channels).
 
-    The features of the last layer are integrated over SO(3), then mixed by a linear map. Arguments as for
-    ``S2CNNSegmenter``; ``limits`` default to ``bandlimits(..., ascending=False)``.
+    The features of the last layer are averaged over SO(3), then mixed by a linear map. Arguments, symmetry and errors
+    as for ``S2CNNSegmenter``; ``limits`` default to ``bandlimits(..., ascending=False)``. Samples of the last layer are
+    kept, with ``recompute`` too.
+    Source: arXiv 2202.03990; that the sizes are those of the first half of the segmentation network is an assumption.
+    Pinned by ``tests/models/test_s2cnn.py``.
     """
 
     def __init__(

@@ -3,7 +3,7 @@
 Layers go from coefficients to coefficients, as a transform of a grid makes them, so that several of them in a row need
 no grid between them: ``nn.Sequential(SHT(grid), SphereNeedletConv(...), NeedletShrinkage(...), InverseSHT(grid))``.
 
-Shapes: B batch, I channels in, O channels out, P profiles (bands times profiles in each), l degree, m order.
+Shapes: B batch, I channels in, O channels out, P profiles (those of all bands together), l degree, m order.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from armillary.ops.precision import without_autocast
 
 
 def band_profiles(needlets: Needlets, profiles: int = 1) -> Tensor:
-    """How a multiplier of a needlet band depends on the degree, (bands · profiles, lmax + 1) float64.
+    """How a multiplier of a needlet band depends on the degree, (at most bands · profiles, lmax + 1) float64.
 
     Row (band, q) is ``g_band(l)² h_q(l)``, with g the multipliers of the band and h_q hats on ``profiles`` equidistant
-    degrees between the lowest and the highest of the band: 1 where there is one profile. All rows sum to 1.
+    degrees between the lowest and the highest of the band: 1 where there is one profile. A band of fewer degrees has as
+    many profiles as degrees. In each degree the sum over all rows is 1.
 
     Raises: ValueError for profiles < 1.
     """
@@ -36,7 +37,8 @@ def band_profiles(needlets: Needlets, profiles: int = 1) -> Tensor:
         if count == 1:
             rows.append(squares)
             continue
-        place = (torch.arange(needlets.lmax + 1, dtype=torch.float64) - low) / (high - low) * (count - 1)
+        degrees = torch.arange(needlets.lmax + 1, dtype=torch.float64, device="cpu")
+        place = (degrees - low) / (high - low) * (count - 1)
         rows += [squares * (1 - (place - q).abs()).clamp(min=0) for q in range(count)]
     return torch.stack(rows)
 
@@ -77,15 +79,11 @@ class SphereNeedletConv(ConstantModule):
     ) -> None:
         super().__init__()
         check_channels("SphereNeedletConv", in_channels=in_channels, out_channels=out_channels)
-        self.in_channels, self.out_channels, self.needlets, self.lmax = (
-            in_channels,
-            out_channels,
-            needlets,
-            needlets.lmax,
-        )
-        self.register_constant("profiles", band_profiles(needlets, profiles))
-        rows = len(self.get_buffer("profiles"))
-        self.weight = nn.Parameter(torch.randn(rows, out_channels, in_channels) / math.sqrt(in_channels))
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.needlets, self.lmax = needlets, needlets.lmax
+        rows = band_profiles(needlets, profiles)
+        self.register_constant("profiles", rows)
+        self.weight = nn.Parameter(torch.randn(len(rows), out_channels, in_channels) / math.sqrt(in_channels))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -97,15 +95,15 @@ class SphereNeedletConv(ConstantModule):
         return y if self.bias is None else add_constant(y, self.bias, math.sqrt(4 * math.pi), 2)
 
     def extra_repr(self) -> str:
-        rows = len(self.get_buffer("profiles"))
         return (
-            f"{self.in_channels}, {self.out_channels}, {self.needlets}, profiles={rows}, bias={self.bias is not None}"
+            f"{self.in_channels}, {self.out_channels}, {self.needlets}, matrices={len(self.weight)}, "
+            f"bias={self.bias is not None}"
         )
 
 
 def add_constant(y: Tensor, bias: Tensor, unit: float, trailing: int) -> Tensor:
-    """Add the constant field ``bias`` (O) to coefficients (B, O, ...): to the first of the ``trailing`` dimensions,
-    times ``unit``, the coefficient of the field 1."""
+    """Add the constant field ``bias`` (O) to coefficients (B, O, ...): to the first of those in the ``trailing`` last
+    dimensions, the degree 0, times ``unit``, the coefficient of the field 1."""
     first = bias.to(y.real.dtype).view(-1, *[1] * trailing) * unit
     sizes = [n - 1 for n in y.shape[-trailing:]]
     padding = [pad for n in reversed(sizes) for pad in (0, n)]

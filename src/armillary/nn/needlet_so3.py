@@ -2,7 +2,7 @@
 
 Layers go from coefficients to coefficients, in the layouts of ``SHT`` and of ``SO3Blocks``.
 
-Shapes: B batch, I channels in, O channels out, P profiles (bands times profiles in each), m row, k and n columns of the
+Shapes: B batch, I channels in, O channels out, P profiles (those of all bands together), m row, k and n columns of the
 matrix of a degree l; N = ``nmax``, the highest column that kernels have.
 """
 
@@ -22,7 +22,7 @@ from armillary.ops.precision import without_autocast
 
 def _real_basis(nmax: int) -> Tensor:
     """U (2N + 1, 2N + 1), unitary, rows: real functions, columns n = -N..N, with ``U_{a,-n} = (-1)^n U_{an}*``."""
-    U = torch.zeros(2 * nmax + 1, 2 * nmax + 1, dtype=torch.complex128)
+    U = torch.zeros(2 * nmax + 1, 2 * nmax + 1, dtype=torch.complex128, device="cpu")
     U[nmax, nmax] = 1
     for n in range(1, nmax + 1):
         sign = (-1) ** n
@@ -58,10 +58,11 @@ class _KernelConv(ConstantModule):
         self.in_channels, self.out_channels, self.needlets = in_channels, out_channels, needlets
         self.lmax, self.nmax = needlets.lmax, nmax
         self.blocks = SO3Blocks(self.lmax)
-        self.register_constant("profiles", band_profiles(needlets, profiles))
+        functions = band_profiles(needlets, profiles)
+        self.register_constant("profiles", functions)
         self.register_constant("basis", torch.view_as_real(_real_basis(nmax)))
         self.n_in, self.n_out = (2 * nmax + 1 if there else 1 for there in (rows, columns))
-        shape = (len(self.get_buffer("profiles")), out_channels, in_channels, self.n_in, self.n_out)
+        shape = (len(functions), out_channels, in_channels, self.n_in, self.n_out)
         self.weight = nn.Parameter(torch.randn(shape) / math.sqrt(in_channels * self.n_in))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
 
@@ -99,9 +100,8 @@ class _KernelConv(ConstantModule):
         return y if self.bias is None else add_constant(y, self.bias, math.sqrt(8) * math.pi, 1)
 
     def extra_repr(self) -> str:
-        rows = len(self.get_buffer("profiles"))
         return (
-            f"{self.in_channels}, {self.out_channels}, {self.needlets}, nmax={self.nmax}, profiles={rows}, "
+            f"{self.in_channels}, {self.out_channels}, {self.needlets}, nmax={self.nmax}, matrices={len(self.weight)}, "
             f"bias={self.bias is not None}"
         )
 
@@ -112,8 +112,8 @@ class NeedletLift(_KernelConv):
         y_{o,lmn} = √2π Σ_i x_{i,lm} Ψ^l_{oi,n},     Ψ^l = Σ_P p_P(l) W_P,     |n| ≤ nmax,
 
     with learned W for each needlet band, in channels and in the order n; p_P(l) as for ``SphereNeedletConv``. The real
-    filter has ``ψ_ln = sqrt((2l + 1)/4π) Ψ^l_n*``. A filter
-    that is not axisymmetric has an answer for each orientation, hence SO(3). It commutes with rotations exactly.
+    filter has ``ψ_ln = sqrt((2l + 1)/4π) Ψ^l_n*``. A filter that is not axisymmetric has an answer for each
+    orientation, hence SO(3). It commutes with rotations exactly.
 
     Shapes: (B, in_channels, lmax + 1, lmax + 1) complex, layout of ``SHT`` → (B, out_channels, SO3Blocks(lmax).size).
     Parameters: ``weight`` (P, O, I, 1, 2·nmax + 1), real in the basis of real functions of γ; ``bias`` (O).
@@ -225,10 +225,11 @@ class NeedletInvariants(ConstantModule):
         self.channels, self.needlets, self.eps = channels, needlets, eps
         self.blocks = SO3Blocks(needlets.lmax)
         self.features = channels * (1 + len(needlets.bands))
-        rows = [torch.full(self.blocks.shape(l), 2.0, dtype=torch.float64) for l in range(needlets.lmax + 1)]
-        for row in rows:
-            row[0] = 1  # m = 0; the others stand for m and -m
-        weights = needlets.multipliers.square()[:, degrees_of(self.blocks)] * self.blocks.join(rows)
+        with torch.device("cpu"):  # whatever the default device: the degrees are kept for all
+            rows = [torch.full(self.blocks.shape(l), 2.0, dtype=torch.float64) for l in range(needlets.lmax + 1)]
+            for row in rows:
+                row[0] = 1  # m = 0; the others stand for m and -m
+            weights = needlets.multipliers.square()[:, degrees_of(self.blocks)] * self.blocks.join(rows)
         weights[:, 0] = 0
         self.register_constant("weights", weights / (8 * math.pi**2))
 

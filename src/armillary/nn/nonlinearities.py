@@ -50,7 +50,7 @@ class Pointwise(nn.Module):
     def __init__(self, fn: Callable[[Tensor], Tensor] | nn.Module, space: Space, oversample: float = 1.0) -> None:
         super().__init__()
         sphere_of(space)
-        if not oversample >= 1:
+        if not 1 <= oversample < math.inf:
             raise ValueError(f"Pointwise: got oversample = {oversample}, wanted a factor >= 1 (1: no oversampling).")
         if oversample > 1 and isinstance(space, OrientedGrid) and space.nmax < space.lmax:
             raise ValueError(

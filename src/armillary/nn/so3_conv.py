@@ -78,8 +78,9 @@ class S2Conv(_Conv):
     for the degrees that are lost. The published b_out⁴/b_in² and b_out³/b_in³ are this in transforms of another norm.
 
     Symmetry: exact under SO(3), acting on y from the left. Memory: nothing is kept for the backward pass but the
-    coefficients of x. Raises: TypeError for spaces of another kind; ValueError for another number of channels or an
-    input off the grid.
+    coefficients of x and what is made of the weights.
+    Raises: TypeError for spaces or a kernel of another kind; ValueError for channels < 1, for an input of another
+    number of channels or off the grid.
     Source: Cohen et al. 2018 (arXiv 1801.10130), eq. 4 and 6; pinned by ``tests/nn/test_so3_conv.py``.
     """
 

@@ -57,7 +57,7 @@ class Transfer(ConstantModule, ABC):
 
     @abstractmethod
     def product(self, prepared: Tensor, block: Tensor, l: int) -> Tensor:
-        """``Σ_c x_c (T_oc)^†`` of one degree, prepared (O, C, ...), (B, C, m, n) → (B, O, m, k)."""
+        """``Σ_c x_c (T_oc)^†`` of one degree, filters on SO(3): prepared (O, C, ...), (B, C, m, n) → (B, O, m, k)."""
 
     def matrices(self, prepared: Tensor, first: int, last: int) -> list[Tensor]:
         """The same as one tensor for each degree, (..., 2l + 1, columns)."""
@@ -103,7 +103,8 @@ class LocalKernel(Kernel):
             raise ValueError(f"LocalKernel: got reach = {self.reach}, wanted radians in (0, π].")
 
     def transfer(self, lmax: int, on_sphere: bool) -> Transfer:
-        return _LocalTransfer(self, lmax, on_sphere)
+        with torch.device("cpu"), torch.inference_mode(False):  # its tables are kept for all who ask for them later
+            return _LocalTransfer(self, lmax, on_sphere)
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,8 @@ class SpectralKernel(Kernel):
     """
 
     def transfer(self, lmax: int, on_sphere: bool) -> Transfer:
-        return _SpectralTransfer(lmax, on_sphere)
+        with torch.device("cpu"), torch.inference_mode(False):
+            return _SpectralTransfer(lmax, on_sphere)
 
 
 class _LocalTransfer(Transfer):

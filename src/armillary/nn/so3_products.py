@@ -95,13 +95,16 @@ class _Product(nn.Module, ABC):
         input_lmax: int | None = None,
     ) -> None:
         super().__init__()
-        if in_channels < 1 or out_channels < 1 or lmax < 0:
+        integers = all(isinstance(n, int) and not isinstance(n, bool) for n in (in_channels, out_channels, lmax))
+        if not integers or in_channels < 1 or out_channels < 1 or lmax < 0:
             raise ValueError(
                 f"{type(self).__name__}: got in_channels = {in_channels}, out_channels = {out_channels}, "
-                f"lmax = {lmax}, wanted channels >= 1 and lmax >= 0."
+                f"lmax = {lmax}, wanted integers, channels >= 1 and lmax >= 0."
             )
         self.in_channels, self.out_channels, self.lmax = in_channels, out_channels, lmax
         self.kernel = LocalKernel() if kernel is None else kernel
+        if not isinstance(self.kernel, Kernel):
+            raise TypeError(f"{type(self).__name__}: got kernel = {kernel!r}, wanted a LocalKernel or SpectralKernel.")
         self.transfer = self.kernel.transfer(lmax, self._from is _SPHERE or self._to is _SPHERE)
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, self.transfer.size))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
@@ -120,7 +123,7 @@ class _Product(nn.Module, ABC):
 
     def _scale(self, input_lmax: int) -> float:
         """Deviation of the parameters by which an input of equal mean power in all coefficients keeps its variance."""
-        degrees = torch.arange(self.lmax + 1, dtype=torch.float64)
+        degrees = torch.arange(self.lmax + 1, dtype=torch.float64, device="cpu")
         gain = float(((2 * degrees + 1) * self.transfer.power).sum()) / self._to.volume
         power = self._from.count(input_lmax) / self._from.volume
         return math.sqrt(power / (self.in_channels * gain))
@@ -197,7 +200,8 @@ class S2Product(_Product):
     ``kernel``, ``bias``, state dict and initial scale as in ``S2Conv``; ``input_lmax`` is the band limit that the
     coefficients were cut from, for the initial scale.
 
-    Raises: ValueError for channels below 1 or coefficients of another shape, or real ones.
+    Raises: ValueError for channels or lmax that are no integers ≥ 1 and ≥ 0, and for coefficients of another shape, or
+    real ones; TypeError for a kernel that is none.
     Source: Cohen et al. 2018 (arXiv 1801.10130), section 4; pinned by ``tests/nn/test_so3_conv.py``.
     """
 

@@ -19,6 +19,8 @@ from armillary.ops.memory import empty
 @torch.library.custom_op("armillary::ring_analysis", mutates_args=())
 def ring_analysis(x: Tensor, factors: Tensor | None, orders: int, weighted: bool) -> Tensor:
     """Shapes: x (..., J, n) real, float32 or float64, factors (J,) → (..., J, orders) complex, orders ≤ (n + 1)/2."""
+    if x.numel() == 0:  # an empty batch, which libraries of transforms refuse
+        return x.new_empty(*x.shape[:-1], x.shape[-1] // 2 + 1, dtype=x.dtype.to_complex())[..., :orders]
     y = torch.fft.rfft(x, dim=-1)[..., :orders]
     if factors is not None:
         y *= factors[:, None]
@@ -30,6 +32,8 @@ def ring_analysis(x: Tensor, factors: Tensor | None, orders: int, weighted: bool
 @torch.library.custom_op("armillary::ring_synthesis", mutates_args=())
 def ring_synthesis(y: Tensor, factors: Tensor | None, n: int, weighted: bool) -> Tensor:
     """Shapes: y (..., J, orders) complex, factors (J,) → (..., J, n) real. The imaginary part of y_0 does not enter."""
+    if y.numel() == 0:
+        return y.new_empty(*y.shape[:-1], n, dtype=y.dtype.to_real())
     parts, orders = torch.view_as_real(y), y.shape[-1]
     padded = empty(parts, *y.shape[:-1], n // 2 + 1, 2)  # left to torch, the zeros would cost as many fresh small pages
     padded[..., orders:, :] = 0

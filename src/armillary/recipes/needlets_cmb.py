@@ -64,8 +64,8 @@ class Correction(ConstantModule):
 
         y = T + g r + ∇T·∇ψ,    (r, ψ/s) = network(x),
 
-    T the map among the inputs, g = 0.1 and s learned from a tenth of the scale of the residual potential on. The
-    product is exact (``data.lensing.GradientProduct``), so that it commutes with rotations.
+    T the map among the inputs; g and s are learned and start at 0.1, s in units of the scale of the residual potential.
+    The product is exact (``data.lensing.GradientProduct``), so that it commutes with rotations.
 
     Shapes: x (B, C, nlat, nlon) as of ``DelensingDataset`` → (B, 1, nlat, nlon); ``network`` gives two channels.
     """

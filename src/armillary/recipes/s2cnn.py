@@ -2,8 +2,8 @@
 
 Digits on the sphere, segmented and classified. Equivariant networks are trained on upright spheres only; planar CNNs of
 growing size on upright ones, on as many turned once, and on ones turned anew in every epoch. Trainings take about the
-same time, and all networks are tested upright and under random rotations. DISCO, which the paper did not have, stands
-beside.
+same time, and all networks are tested upright and under random rotations. DISCO, axisymmetric and steerable, which the
+paper did not have, stands beside.
 
 Source: Gerken, Carlsson, Linander, Ohlsson, Petersson & Persson 2022, arXiv 2202.03990.
 """
@@ -150,12 +150,13 @@ def reproduce(scale: str, out: Path, seeds: int = 3) -> dict[str, Any]:
         result.rows += rows
         result.checks += judge_segmentation(rows, size) if task is SEGMENTATION else judge_classification(rows, size)
     source = "MNIST" if data_file(MNIST) else "scikit-learn's digits"
+    others = [f"{name} {network.passes}" for name, network in list(size.equivariant.items())[1:]]
     result.notes += [
         f"{source} on {grid}, {size.samples} training spheres, {size.epochs} epochs of the S2CNN, {size.tests} test "
         f"spheres, {seeds} seeds; {SEGMENTATION.digits} digits to a sphere in segmentation.",
         "CNNs have the topology of the DISCO networks, and the least width that gives them at least "
         f"{', '.join(f'{g} ×' for g, _ in size.growth)} the parameters of the S2CNN.",
-        "Epochs, in those of the S2CNN: DISCO 2, steerable DISCO 1, CNNs "
+        f"Epochs, in those of the S2CNN: {', '.join(others)}, CNNs "
         f"{', '.join(str(passes) for _, passes in size.growth)}, so that trainings take about the same time.",
         f"Latency: one sphere in evaluation; training: one step of {BATCH} spheres, divided by their number; "
         f"threads: {torch.get_num_threads()}. Seconds are those of one training by the clock.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -25,7 +26,8 @@ def latency(network: nn.Module, grid: SphereGrid) -> dict[str, float]:
     return {"latency": alone, "training": together / BATCH}
 
 
-def _median(run) -> float:  # type: ignore[no-untyped-def]
+def _median(run: Callable[[], object]) -> float:
+    """Milliseconds of ``run``."""
     times = []
     for _ in range(REPEATS + 1):
         began = time.perf_counter()
