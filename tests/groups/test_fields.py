@@ -125,5 +125,8 @@ def test_errors() -> None:
     first, second = (FieldType(Subgroup(G), regular(Subgroup(G).as_group)) for G in (S4, C3))
     with pytest.raises(ValueError, match="two of one group"):
         field_maps(first, second)
+    field = fields()["O: vectors to vectors"][0]
+    with pytest.raises(ValueError, match=rf"wants \(\.\.\., {field.H.index}, {field.dim}\)"):
+        field.act(1, torch.zeros(2, field.dim, field.H.index))  # as many numbers, in another order
     assert "on S_4" in repr(first)
     assert restricted(regular(S4), whole_group(S4)).dim == 24

@@ -48,7 +48,7 @@ def test_acts_as_a_group_on_tensors_of_any_shape() -> None:
         (lambda: Orders.of({True: 1}), "order = True"),
         (lambda: Orders(((1, 2),), real=True), "order 0 alone"),
         (lambda: Orders.upto(-1, 2), "highest = -1"),
-        (lambda: Orders.upto(1, 2).act(0.1, torch.zeros(1, 3, 2, 2)), r"wants \(batch, 8, \.\.\.\)"),
+        (lambda: Orders.upto(1, 2).act(0.1, torch.zeros(1, 3, 2, 2)), r"real \(batch, 8, \.\.\.\)"),
     ],
 )
 def test_errors(make, message) -> None:  # type: ignore[no-untyped-def]

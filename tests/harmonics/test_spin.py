@@ -129,5 +129,6 @@ def test_wrong_input() -> None:
         InverseSpinSHT(grid, 1)(torch.zeros(4, 4, dtype=torch.complex64))
     with pytest.raises(ValueError, match=r"spin = 0\.5"):
         SpinSHT(grid, 0.5)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="lmax = 4"):
-        SpinSHT(grid, 1, lmax=4)
+    for lmax in (4, -1, 1.5, True):
+        with pytest.raises(ValueError, match=f"lmax = {lmax}, (wanted an integer|Equiangular.*holds 0 <= lmax <= 3)"):
+            SpinSHT(grid, 1, lmax=lmax)  # type: ignore[arg-type]

@@ -51,6 +51,9 @@ def test_wind_there_and_back() -> None:
     torch.testing.assert_close(x[:, 0], -v, rtol=0, atol=0)
     for got, wanted in zip(spin_to_wind(x), (u, v), strict=True):
         torch.testing.assert_close(got, wanted, rtol=0, atol=0)
+    for wrong in (v[..., 1:], v[0], v.long(), v.to(torch.complex64)):
+        with pytest.raises(ValueError, match="two real fields"):
+            wind_to_spin(u, wrong)
     with pytest.raises(ValueError, match="one channel"):
         spin_to_wind(torch.zeros(4, 8))
 
@@ -79,5 +82,7 @@ def test_random_fields_have_unit_variance() -> None:
     torch.testing.assert_close(variance, torch.ones(2, 2).double(), rtol=0, atol=0.05)
     with pytest.raises(ValueError, match="degrees from 2 on"):
         random_spins(spins, grid, 1)
+    with pytest.raises(ValueError, match="lmax = 1, a field of spin 2 has degrees from 2 on"):
+        rotate_spins(x, spins, grid, torch.eye(3), lmax=1)  # all of spin 2 would be removed
     with pytest.raises(ValueError, match="800"):
         rotate_spins(x[:, 1:], spins, grid, torch.eye(3))

@@ -45,3 +45,7 @@ def test_every_parameter_learns_and_wrong_shapes() -> None:
             network(torch.zeros(2, 3, 10))
     with pytest.raises(ValueError, match="no cutoffs"):
         SteerablePointClassifier(3, 2, ())
+    with pytest.raises(ValueError, match="neighbours = 0"):
+        SteerablePointClassifier(3, 2, neighbours=0)
+    with pytest.raises(ValueError, match="no widths"):
+        PlainPointClassifier(3, ())

@@ -46,5 +46,7 @@ def test_every_parameter_learns() -> None:
 def test_errors() -> None:
     with pytest.raises(ValueError, match="blocks = -1"):
         SpinNet(WIND, WIND, GaussLegendre(8), HIDDEN, blocks=-1)
+    with pytest.raises(ValueError, match=r"blocks = 1\.5"):
+        SpinNet(WIND, WIND, GaussLegendre(8), HIDDEN, blocks=1.5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="frames = 2"):
         SpinNet(WIND, WIND, GaussLegendre(8), HIDDEN, frames=2, profiles=3)

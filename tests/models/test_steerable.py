@@ -75,6 +75,16 @@ def test_sizes():
     assert abs(count[1] - count[0]) < 0.03 * count[0]
     with pytest.raises(ValueError, match="highest_spin = 0"):
         SteerableDiscoUNet(1, 2, grid, highest_spin=0)
+    for settings, message in (
+        ({"widths": ()}, "no widths"),
+        ({"widths": (2, 0)}, "a width = 0, wanted an integer >= 1"),
+        ({"widths": (2, 1.5)}, r"1\.5"),
+        ({"blocks": 0}, "blocks = 0, wanted an integer >= 1"),
+        ({"blocks": True}, "blocks = True"),
+        ({"n_radial": 1}, "n_radial >= 2"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            SteerableDiscoUNet(1, 2, grid, **settings)
     with pytest.raises(ValueError, match="frames = 2"):
         SteerableDiscoUNet(1, 2, grid, frames=2)
     with pytest.raises(ValueError, match="steerable_disco works on the sphere"):

@@ -238,6 +238,7 @@ def test_rings() -> None:
         ({"groups": 0}, "groups = 0"),
         ({"moments": 9}, "moments = 9"),
         ({"moments": -1}, "moments = -1"),
+        ({"moments": 2.5}, r"moments = 2\.5, wanted an integer"),
         ({"cutoff": 0.0}, "cutoff = 0 rad"),
         ({"cutoff": math.nan}, "cutoff = nan"),
         ({"cutoff": 3.2}, "wanted 0 < cutoff < π"),

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from armillary.groups import Orders, euler_angles, from_euler_zyz
-from armillary.nn import DiscoConv, FourierAzimuth, SteerableDiscoConv, Zernike
+from armillary.nn import DiscoConv, FourierAzimuth, PiecewiseLinear, SteerableDiscoConv, Zernike
 from armillary.ops.filters import SteerableBasis
 from armillary.spaces import Equiangular, GaussLegendre, SphereGrid
 from armillary.spaces.neighbours import SLACK
@@ -206,7 +206,7 @@ def test_real_parts_are_even_and_imaginary_parts_odd_to_the_last_bit() -> None:
     from armillary.ops.disco_cpu import _plan
 
     layer = SteerableDiscoConv(Orders.upto(1, 1), Orders.upto(1, 1), Equiangular(12))
-    places = layer._places("places")
+    places = layer._places("places", torch.empty(0))
     for s, t in layer.pairs:
         stencil = [layer.get_buffer(f"stencil_{s}_{t}"), *places]
         plan = _plan(stencil, torch.float64, 24, 24, False)
@@ -230,5 +230,9 @@ def test_bad_arguments() -> None:
         SteerableDiscoConv(orders, orders, grid, Equiangular(5), cutoff=0.1)
     with pytest.raises(ValueError, match="moments = 9"):
         SteerableDiscoConv(orders, orders, grid, moments=9)
+    with pytest.raises(ValueError, match="wanted a SteerableBasis"):
+        SteerableDiscoConv(orders, orders, grid, basis=PiecewiseLinear(3))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"n_radial >= 2"):
+        SteerableDiscoConv(Orders.image(1), orders, grid, basis=FourierAzimuth(1, 1))
     assert SteerableDiscoConv(Orders.image(1), Orders.of({1: 1}), grid).bias is None
     assert SteerableDiscoConv(orders, orders, grid, bias=False).bias is None

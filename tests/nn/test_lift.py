@@ -94,6 +94,14 @@ def test_rotations_of_the_sphere(kind: type[GaussLegendre | Equiangular]) -> Non
     assert commutation_error(alone, SpinSymmetry(EVEN, coarse, lmax=3)) > 1e-3
 
 
+def test_autocast_leaves_the_transforms_alone() -> None:
+    x = torch.randn(2, EVEN.size, *GRID.shape)
+    layer = SpinPointwise(nn.GELU(), EVEN, GRID, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        got = layer(x)
+    assert torch.equal(got, layer(x))
+
+
 def test_errors() -> None:
     with pytest.raises(ValueError, match=r"frames = 3, wanted an integer >= 5"):
         SpinPointwise(torch.relu, RAGGED, GRID, 3)

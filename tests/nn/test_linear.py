@@ -18,6 +18,7 @@ def test_is_a_convolution_of_one_pixel() -> None:
     torch.testing.assert_close(layer(x), wanted, rtol=0, atol=1e-14)
     torch.testing.assert_close(layer(x.transpose(2, 3)), wanted.transpose(2, 3), rtol=0, atol=1e-14)
     torch.testing.assert_close(layer(x[:, :, None])[:, :, 0], wanted, rtol=0, atol=1e-14)
+    torch.testing.assert_close(layer(x[..., 0, 0]), wanted[..., 0, 0], rtol=0, atol=1e-14)
     with torch.autocast("cpu", torch.bfloat16):
         assert layer.float()(x.float()).dtype == torch.bfloat16
 

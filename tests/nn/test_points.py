@@ -178,8 +178,14 @@ def test_errors() -> None:
         conv(torch.zeros(5, 10), torch.zeros(4, 3), table)
     with pytest.raises(ValueError, match=r"wanted integers \(5, K\)"):
         conv(torch.zeros(5, 10), torch.zeros(5, 3), EDGES)
-    with pytest.raises(ValueError, match=r"wanted \(2, E\)"):
-        neighbour_table(table, 5)
+    for wrong in (table.bool(), table.clamp(min=0).to(torch.uint8), table.double()):
+        with pytest.raises(ValueError, match=r"wanted integers \(5, K\) of int64"):
+            conv(torch.zeros(5, 10), torch.zeros(5, 3), wrong)
+    for wrong in (table, EDGES.bool(), EDGES.to(torch.uint8)):
+        with pytest.raises(ValueError, match=r"wanted \(2, E\)"):
+            neighbour_table(wrong, 5)
+    with pytest.raises(ValueError, match="cutoff = inf"):
+        PointConv(IN, OUT, float("inf"))
     with pytest.raises(ValueError, match=r"outside 0\.\.3"):
         neighbour_table(EDGES, 4)
 

@@ -117,7 +117,7 @@ def test_bias_on_spin_0_alone_and_unit_gain() -> None:
     torch.manual_seed(0)
     big = Orders.of({0: 16, 1: 16})
     x = random_spins(big, grid, grid.lmax, 2, torch.Generator().manual_seed(0))
-    assert 0.8 < float(SpinConv(big, big, grid).double()(x).var()) < 1.2
+    assert 0.8 < float(SpinConv(big, big, grid).double()(x).detach().var()) < 1.2
 
 
 def test_errors() -> None:
@@ -126,5 +126,7 @@ def test_errors() -> None:
         SpinConv(SCALARS, Orders.of({4: 1}), grid)
     with pytest.raises(ValueError, match="profiles = 5"):
         SpinConv(SCALARS, VECTORS, grid, profiles=5)
+    with pytest.raises(ValueError, match=r"profiles = 2\.5, wanted an integer >= 1 and at most 4 = lmax \+ 1"):
+        SpinConv(SCALARS, VECTORS, grid, profiles=2.5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="lmax = 4"):
         SpinConv(SCALARS, VECTORS, grid, grid_out=GaussLegendre(8), lmax=4)

@@ -14,9 +14,13 @@ from armillary.nn import (
     SphereBatchNorm,
     SpinActivation,
     SpinBatchNorm,
+    SpinConv,
     SpinDropout,
     SpinInvariants,
     SpinLinear,
+    SpinPointwise,
+    SteerableDiscoConv,
+    fold,
 )
 from armillary.spaces import Equiangular, GaussLegendre
 from armillary.testing import SpinSymmetry, check_layer, commutation_error
@@ -61,6 +65,21 @@ def test_linear_maps_mix_channels_of_one_spin() -> None:
     with pytest.raises(ValueError, match="complex channels"):
         SpinLinear(Orders.image(2), Orders.image(2))
     assert SpinLinear(Orders.of({1: 2}), Orders.of({1: 1})).bias is None
+
+
+def test_linear_maps_and_invariants_of_single_points() -> None:
+    layer, invariants, x = drawn(SpinLinear(ORDERS, ORDERS)).double(), SpinInvariants(ORDERS), fields()
+    torch.testing.assert_close(layer(x[..., 2, 3]), layer(x)[..., 2, 3], rtol=0, atol=1e-14)
+    torch.testing.assert_close(invariants(x[..., 2, 3]), invariants(x)[..., 2, 3], rtol=0, atol=0)
+
+
+def test_magnitudes_of_half_precision_do_not_overflow() -> None:
+    """300² is beyond float16, eps² = 1e-6 below its normal numbers."""
+    x = torch.full((1, ORDERS.size, 2, 2), 300.0)
+    got = SpinInvariants(ORDERS).half()(x.half())
+    assert got.dtype == torch.float16
+    torch.testing.assert_close(got.float(), SpinInvariants(ORDERS)(x), rtol=1e-3, atol=0)
+    torch.testing.assert_close(SpinInvariants(ORDERS)(0 * x.half())[:, 4:].float(), torch.full((1, 4, 2, 2), 1e-3))
 
 
 def test_invariants_are_scalars() -> None:
@@ -146,6 +165,26 @@ def test_batch_norm_keeps_the_contract() -> None:
     assert alone(torch.randn(1, 4, *GRID.shape)).shape == (1, 4, *GRID.shape)
 
 
+@pytest.mark.parametrize("kind", [SpinBatchNorm, MagnitudeBatchNorm, lambda orders, grid: SphereBatchNorm(12, grid)])
+def test_an_empty_batch_leaves_running_averages_alone(kind) -> None:  # type: ignore[no-untyped-def]
+    layer = kind(ORDERS, GRID)
+    with pytest.raises(ValueError, match="empty batch"):
+        layer(torch.zeros(0, ORDERS.size, *GRID.shape))
+    assert all(bool(value.isfinite().all()) for value in layer.state_dict().values())
+    assert layer.eval()(torch.zeros(0, ORDERS.size, *GRID.shape)).shape == (0, ORDERS.size, *GRID.shape)
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+@pytest.mark.parametrize("kind", [SpinBatchNorm, MagnitudeBatchNorm])
+def test_training_compiles(kind, momentum: float | None) -> None:  # type: ignore[no-untyped-def]
+    plain, layer = kind(ORDERS, GRID, momentum=momentum), kind(ORDERS, GRID, momentum=momentum)
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+    for x in (fields().float(), 2 * fields().float()):
+        torch.testing.assert_close(compiled(x), plain(x))
+    torch.testing.assert_close(layer.state_dict(), plain.state_dict())
+    assert plain.num_batches_tracked == 2
+
+
 # Layers of harmonic networks, on the sphere
 
 
@@ -177,3 +216,30 @@ def test_batch_norm_of_magnitudes_averages_by_area() -> None:
     norm(Magnitudes(ORDERS, GRID)(x))
     torch.testing.assert_close(layer.running_mean, norm.running_mean, rtol=0, atol=1e-14)
     torch.testing.assert_close(layer.running_var, norm.running_var, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("kind", [Magnitudes, MagnitudeReLU, MagnitudeBatchNorm])
+def test_layers_of_magnitudes_fold_on_the_sphere(kind) -> None:  # type: ignore[no-untyped-def]
+    """In evaluation they know no area: the averages are in the state."""
+    layer, x = drawn(kind(ORDERS, GRID)).double(), fields()
+    layer(x)
+    folded = fold(layer, x)
+    torch.testing.assert_close(folded(x), layer.eval()(x), rtol=0, atol=1e-14)
+    assert not any(type(part).__module__.startswith("armillary") for part in folded.modules())
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        SpinActivation(torch.tanh, ORDERS, GRID),
+        SpinBatchNorm(ORDERS, GRID),
+        SpinConv(ORDERS, ORDERS, GRID),
+        SpinInvariants(ORDERS),
+        SpinPointwise(torch.tanh, ORDERS, GRID, 5),
+        SteerableDiscoConv(ORDERS, ORDERS, GRID),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_layers_of_spins_do_not_fold_and_say_so(layer: nn.Module) -> None:
+    with pytest.raises(ValueError, match=rf"\({type(layer).__name__}\) has no stock counterpart"):
+        fold(nn.Sequential(layer), fields().float())

@@ -69,7 +69,9 @@ class FieldType:
         return induced(self.representation, self.H)
 
     def act(self, g: int, f: Tensor) -> Tensor:
-        """(g F)(u) = F(g⁻¹ u), on fields (..., H.index, dim)."""
+        """(g F)(u) = F(g⁻¹ u), on fields (..., H.index, dim). Raises: ValueError for another shape."""
+        if tuple(f.shape[-2:]) != (self.H.index, self.dim):
+            raise ValueError(f"f has shape {tuple(f.shape)}, {self} wants (..., {self.H.index}, {self.dim}).")
         matrix = self.induced(torch.tensor(g)).to(f)
         return (f.flatten(-2) @ matrix.mT).unflatten(-1, (self.H.index, self.dim))
 

@@ -15,6 +15,7 @@ from armillary.ops.integers import checked_integer
 @dataclass(frozen=True, repr=False)
 class Orders:
     """A field of the plane whose channels z turn by e^{imα}: ``(R z)(p) = e^{imα} z(R⁻¹ p)``, m the order of a stream.
+    On the sphere an order s is a spin: ``z e^{-isγ}`` in the frame turned by γ (``harmonics.spin_fields``).
 
     ``streams`` are pairs (order, number of complex channels), kept by ascending order; ``Orders.of({0: 8, 1: 8})`` and
     ``Orders.upto(1, 8)`` are the same value, and ``Orders.image(3)`` is what images with three channels are.
@@ -78,13 +79,24 @@ class Orders:
         """The number of real channels of a tensor."""
         return self.count if self.real else 2 * self.count
 
+    def check(self, x: Tensor, who: str, points: tuple[int, ...] | None = None) -> None:
+        """Raise a ValueError that says what came, what was wanted and the fix, unless x is a field of these orders:
+        (batch, size, *points), real and of floating point; ``points`` None: of any shape, or none."""
+        shape = tuple(x.shape)
+        fits = len(shape) > 1 and shape[1] == self.size and (points is None or shape[2:] == points)
+        if not fits or not x.is_floating_point():
+            wanted = ", ".join(map(str, ("batch", self.size, *(("...",) if points is None else points))))
+            raise ValueError(
+                f"x has shape {shape} and dtype {x.dtype}, {who} was built for real ({wanted}), the real channels of "
+                f"{self}: pass other orders, or reshape x."
+            )
+
     def act(self, angle: float, x: Tensor) -> Tensor:
         """e^{imα} on the values of each channel, (batch, size, ...); points are left where they are.
 
-        Raises: ValueError for another number of channels.
+        Raises: ValueError for another number of channels, or what is not real.
         """
-        if x.ndim < 2 or x.shape[1] != self.size:
-            raise ValueError(f"x has shape {tuple(x.shape)}, {self} wants (batch, {self.size}, ...).")
+        self.check(x, "Orders.act")
         if self.real:
             return x
         turns = x.new_tensor([[math.cos(m * angle), math.sin(m * angle)] for m in self.channel_orders])

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from armillary.ops.constants import ConstantModule
+from armillary.ops.integers import checked_integer
 from armillary.ops.legendre import legendre
 from armillary.ops.legendre_blocks import legendre_tables, tabulates
 from armillary.ops.precision import without_autocast
@@ -35,6 +36,7 @@ def check_lmax(grid: SphereGrid, lmax: int | None) -> int:
     """The band limit to use: the grid's own if None; an error if the grid cannot hold it."""
     if lmax is None:
         return grid.lmax
+    lmax = checked_integer("lmax", lmax)
     if not 0 <= lmax <= grid.lmax:
         raise ValueError(f"got lmax = {lmax}, {grid} holds 0 <= lmax <= {grid.lmax}: lower lmax or take a finer grid.")
     return lmax

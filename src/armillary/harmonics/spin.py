@@ -30,9 +30,10 @@ class _SpinStage(ConstantModule):
             raise ValueError(f"{type(self).__name__}: got spin = {spin!r}, wanted an integer.")
         self.grid, self.spin, self.lmax = grid, spin, check_lmax(grid, lmax)
         sign = -1.0 if spin % 2 else 1.0
-        self.register_constant("functions", sign * grid_legendre(grid, self.lmax, spin=-spin))  # (M, L, J)
-        degrees = torch.arange(self.lmax + 1)
-        self.register_constant("mirror", (1.0 - 2.0 * ((degrees + spin) % 2)).double())
+        with torch.device("cpu"):
+            self.register_constant("functions", sign * grid_legendre(grid, self.lmax, spin=-spin))  # (M, L, J)
+            degrees = torch.arange(self.lmax + 1)
+            self.register_constant("mirror", (1.0 - 2.0 * ((degrees + spin) % 2)).double())
 
     def extra_repr(self) -> str:
         return f"{self.grid}, spin={self.spin}, lmax={self.lmax}"
@@ -50,8 +51,9 @@ class SpinSHT(_SpinStage):
 
     def __init__(self, grid: SphereGrid, spin: int, lmax: int | None = None) -> None:
         super().__init__(grid, spin, lmax)
-        for parity, name in enumerate(("even", "odd")):
-            self.register_constant(name, grid.ring_inner_product(bool(parity)) * grid.longitude_step)
+        with torch.device("cpu"):
+            for parity, name in enumerate(("even", "odd")):
+                self.register_constant(name, grid.ring_inner_product(bool(parity)) * grid.longitude_step)
 
     def forward(self, x: Tensor) -> Tensor:
         self.grid.check_field(x, "this SpinSHT")

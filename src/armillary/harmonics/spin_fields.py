@@ -13,18 +13,10 @@ from torch import Tensor
 
 from armillary.groups import Orders
 from armillary.harmonics.rotation import rotate_coefficients
+from armillary.harmonics.sht import check_lmax
 from armillary.harmonics.spin import InverseSpinSHT, SpinSHT
 from armillary.spaces import SphereGrid
-
-
-def check_spins(x: Tensor, spins: Orders, grid: SphereGrid, who: str) -> None:
-    """Raise a ValueError that says what came, what was wanted and the fix, unless x is (B, spins.size, nlat, nlon)."""
-    grid.check_field(x, who)
-    if x.ndim != 4 or x.shape[1] != spins.size or x.is_complex():
-        raise ValueError(
-            f"x has shape {tuple(x.shape)} and dtype {x.dtype}, {who} was built for real (batch, {spins.size}, "
-            f"{grid.nlat}, {grid.nlon}), the real channels of {spins}: pass other spins, or reshape x."
-        )
+from armillary.spaces.fields import check_orders
 
 
 def complex_channels(x: Tensor, spins: Orders) -> Tensor:
@@ -44,10 +36,11 @@ def rotate_spins(x: Tensor, spins: Orders, grid: SphereGrid, R: Tensor, lmax: in
     """Rotate fields of spin exactly: ``(R f)(Q) = f(R⁻¹ Q)`` as functions on SO(3), values and frames together.
 
     Shapes: x (B, spins.size, *grid.shape), R (3, 3). Content beyond ``lmax`` (default: that of the grid) is removed.
-    Raises: ValueError for x of another shape, what is no rotation, or lmax that the grid cannot hold.
+    Raises: ValueError for x of another shape, what is no rotation, or lmax that the grid cannot hold or below a spin.
     Pinned by ``tests/harmonics/test_spin_fields.py``.
     """
-    check_spins(x, spins, grid, "rotate_spins")
+    check_orders(x, spins, grid, "rotate_spins")
+    _check_degrees(spins, check_lmax(grid, lmax))
     parts = []
     for part, (spin, _) in zip(complex_channels(x, spins).split(_sizes(spins), 1), spins.streams, strict=True):
         coefficients = SpinSHT(grid, spin, lmax).to(x.device)(part)
@@ -64,12 +57,11 @@ def random_spins(
     Every degree from |s| on has equal power, the real channels have unit variance.
     Raises: ValueError where the grid cannot hold lmax, or lmax < |s|.
     """
+    _check_degrees(spins, check_lmax(grid, lmax))
     parts = []
     for spin, channels in spins.streams:
         inverse = InverseSpinSHT(grid, spin, lmax)
         size = inverse.lmax + 1
-        if size <= abs(spin):
-            raise ValueError(f"got lmax = {inverse.lmax}, a field of spin {spin} has degrees from {abs(spin)} on.")
         c = torch.randn(batch, channels, size, 2 * size - 1, generator=generator, dtype=torch.complex128)
         degrees = torch.arange(size, dtype=torch.float64)
         power = 8 * torch.pi / ((size - abs(spin)) * (2 * degrees + 1))
@@ -82,7 +74,13 @@ def wind_to_spin(u: Tensor, v: Tensor) -> Tensor:
     → (..., 2, nlat, nlon), real part first.
 
     e_θ points south, e_φ east, and V_θ + i V_φ is what turns by e^{-iγ} with the frame.
+    Raises: ValueError for u and v of two shapes, or that are not real fields.
     """
+    if u.shape != v.shape or u.ndim < 2 or not (u.is_floating_point() and v.is_floating_point()):
+        raise ValueError(
+            f"u has shape {tuple(u.shape)} and dtype {u.dtype}, v {tuple(v.shape)} and {v.dtype}; wind_to_spin wants "
+            f"two real fields (..., nlat, nlon) of one shape."
+        )
     return torch.stack([-v, u], dim=-3)
 
 
@@ -95,6 +93,12 @@ def spin_to_wind(x: Tensor) -> tuple[Tensor, Tensor]:
         raise ValueError(f"x has shape {tuple(x.shape)}, spin_to_wind wants (..., 2, nlat, nlon): one channel.")
     real, imaginary = x.unbind(-3)
     return imaginary, -real
+
+
+def _check_degrees(spins: Orders, lmax: int) -> None:
+    for spin in spins.orders:
+        if abs(spin) > lmax:
+            raise ValueError(f"got lmax = {lmax}, a field of spin {spin} has degrees from {abs(spin)} on.")
 
 
 def _sizes(spins: Orders) -> list[int]:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from armillary.groups import Degrees
 from armillary.nn import PointConv, RotationPointwise
+from armillary.ops.integers import checked_integer
 
 
 def nearest(centres: Tensor, positions: Tensor, neighbours: int) -> Tensor:
@@ -49,6 +50,7 @@ class SteerablePointClassifier(nn.Module):
         hidden: int = 64,
     ) -> None:
         super().__init__()
+        checked_integer("neighbours", neighbours, 1)
         if not cutoffs:
             raise ValueError("got no cutoffs, wanted the radius of one or more convolutions.")
         self.neighbours = neighbours
@@ -76,15 +78,19 @@ class SteerablePointClassifier(nn.Module):
 
 
 class PlainPointClassifier(nn.Module):
-    """Class scores by a network of each point's coordinates, the maximum over the cloud, and dense layers (PointNet).
+    """Class scores by a network of each point's coordinates, mean and maximum over the cloud, and dense layers
+    (PointNet).
 
     It does not see the order of the points, but their directions. Shapes: (B, N, 3) → (B, classes).
-    Raises: ValueError for positions of another shape.
-    Source: Qi et al. 2017, arXiv 1612.00593, without its transforming networks.
+    Raises: ValueError for no widths, or positions of another shape.
+    Source: Qi et al. 2017, arXiv 1612.00593, without its transforming networks, and with the mean over the cloud beside
+    the maximum; pinned by ``tests/models/test_points.py``.
     """
 
     def __init__(self, classes: int, widths: Sequence[int] = (32, 64, 96), hidden: int = 64) -> None:
         super().__init__()
+        if not widths:
+            raise ValueError("got no widths, wanted the channels of one layer or more.")
         layers: list[nn.Module] = []
         for before, after in zip((3, *widths), widths, strict=False):
             layers += [nn.Linear(before, after), nn.GELU()]

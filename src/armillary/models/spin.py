@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from armillary.groups import Orders
 from armillary.harmonics.sht import check_lmax
 from armillary.nn import SpinConv, SpinPointwise
+from armillary.ops.integers import checked_integer
 from armillary.spaces import SphereGrid
 
 
@@ -36,8 +37,7 @@ class SpinNet(nn.Module):
         frames: int = 8,
     ) -> None:
         super().__init__()
-        if blocks < 0:
-            raise ValueError(f"SpinNet: got blocks = {blocks}, wanted 0 or more.")
+        checked_integer("blocks", blocks, 0, who="SpinNet")
         lmax = check_lmax(grid, 2 * grid.lmax // 3 if lmax is None else lmax)
         frames = 1 if hidden.real else frames
 

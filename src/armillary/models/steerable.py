@@ -113,7 +113,8 @@ class SteerableDiscoUNet(ResidualUNet):
     ``DiscoUNet``, ``frames`` as in ``SteerableLayers``. With widths of 0.4 times those of a ``DiscoUNet`` it has about
     as many parameters. The state dict loads on other grids.
 
-    Raises: ValueError where a level would have fewer than four rings, or highest_spin < 1.
+    Raises: ValueError where a level would have fewer than four rings, highest_spin < 1, or frames from 1 to
+    2·highest_spin, which are too few.
     Source: ours; pinned by ``tests/models/test_steerable.py``.
     """
 

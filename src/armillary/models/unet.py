@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from armillary.nn import PointwiseLinear
 from armillary.nn.recompute import recomputed
+from armillary.ops.integers import checked_integer
 
 
 class LayerFactory(ABC):
@@ -98,10 +99,11 @@ class ResidualBlock(nn.Module):
 
 
 def _check_widths(widths: Sequence[int], blocks: int) -> None:
-    if not widths or any(not isinstance(w, int) or w < 1 for w in widths):
-        raise ValueError(f"got widths = {tuple(widths)}, wanted one positive channel count for each level.")
-    if blocks < 1:
-        raise ValueError(f"got blocks = {blocks}, wanted at least one residual block on each level.")
+    if not widths:
+        raise ValueError("got no widths, wanted one channel count for each level.")
+    for width in widths:
+        checked_integer("a width", width, 1, why=", the channels of a level")
+    checked_integer("blocks", blocks, 1, why=", the residual blocks of each level")
 
 
 class ResidualEncoder(nn.Module):

@@ -1,7 +1,8 @@
 """Layers, losses and metrics: ordinary modules on plain tensors, built with the space the data lies on."""
 
+from armillary.nn.cutoff import rings
 from armillary.nn.disc_mask import DiscMask
-from armillary.nn.disco import DiscoConv, DiscoConvTranspose, rings
+from armillary.nn.disco import DiscoConv, DiscoConvTranspose
 from armillary.nn.disco_so3 import DiscoLift, DiscoSO3Conv
 from armillary.nn.disco_steerable import SteerableDiscoConv
 from armillary.nn.dropout import FieldDropout

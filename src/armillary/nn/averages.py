@@ -35,8 +35,9 @@ def mean_weights(space: Space | ImageGrid) -> Tensor:
     """Weights of rings, or rows of pixels, that sum to 1, (H, 1), float64: they broadcast against ``(..., H, W)``."""
     if isinstance(space, ImageGrid):
         return torch.full((space.height, 1), 1 / space.height, dtype=torch.float64, device="cpu")
-    weights = sphere_of(space).ring_weights
-    return (weights / weights.sum())[:, None]
+    with torch.device("cpu"):
+        weights = sphere_of(space).ring_weights
+        return (weights / weights.sum())[:, None]
 
 
 def working_dtype(dtype: torch.dtype) -> torch.dtype:

@@ -12,18 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from armillary.harmonics.zonal import PathCosts, ZonalProduct
+from armillary.nn.cutoff import check_moments, checked_cutoff
 from armillary.nn.stencil import Centre, StencilModule, build_stencil, with_parity
 from armillary.ops.disco import disco
 from armillary.ops.filters import FilterBasis, PiecewiseLinear
 from armillary.ops.precision import as_autocast
 from armillary.spaces import SphereGrid
-
-DEFAULT_RINGS = 3.0
-
-
-def rings(count: float, grid: SphereGrid) -> float:
-    """A cutoff of ``count`` rings of the input grid, in radians: ``count · π/nlat``."""
-    return count * grid.ring_spacing
 
 
 class DiscoLayer(StencilModule):
@@ -53,14 +47,11 @@ class DiscoLayer(StencilModule):
                 f"got in_channels = {in_channels}, out_channels = {out_channels}, groups = {groups}: "
                 f"wanted groups to divide both."
             )
-        if moments is not None and not 0 <= moments <= 8:
-            raise ValueError(f"got moments = {moments}, wanted 0 <= moments <= 8, or None to sample the filters only.")
+        check_moments(moments)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.grid, self.grid_out = grid, grid if grid_out is None else grid_out
         self.basis = basis
-        self.cutoff = rings(DEFAULT_RINGS, grid) if cutoff is None else float(cutoff)
-        if not 0 < self.cutoff < torch.pi:
-            raise ValueError(f"got cutoff = {self.cutoff:.4g} rad, wanted 0 < cutoff < π.")
+        self.cutoff = checked_cutoff(cutoff, grid)
         shape = (in_channels // groups, *weight_axes)
         self.weight = nn.Parameter(torch.randn(out_channels, *shape) * math.prod(shape) ** -0.5)
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
@@ -119,13 +110,14 @@ class StencilConv(DiscoLayer, ABC):
         return (self._costs.harmonic < self._costs.stencil and open_to_both) if wanted is None else wanted
 
     def _build_stencil(self, moments: int | None) -> None:
-        stencil = build_stencil(self.grid, self.grid_out, self.basis, self.cutoff, moments, self.centre)
+        with torch.device("cpu"):
+            stencil = build_stencil(self.grid, self.grid_out, self.basis, self.cutoff, moments, self.centre)
+            stencil, parity = with_parity(stencil, self.basis, self.cutoff)
         self.degree, self.pattern = stencil.degree, stencil.pattern
-        stencil, parity = with_parity(stencil, self.basis, self.cutoff)
         self.register_constant("stencil", stencil.values)
         self._register_places("places", stencil.tensors)
         self._mixes_parity = parity is not None and not torch.equal(
-            parity, torch.eye(self.basis.size, dtype=parity.dtype)
+            parity, torch.eye(self.basis.size, dtype=parity.dtype, device=parity.device)
         )
         if parity is not None and self._mixes_parity:
             self.register_constant("parity", parity)
@@ -148,7 +140,7 @@ class StencilConv(DiscoLayer, ABC):
         weight = self.weight.to(x.dtype)
         if self.harmonic is not None:
             return self.harmonic(x, weight, bias, self.groups)
-        stencil = [self.constant("stencil", x), *self._places("places")]
+        stencil = [self.constant("stencil", x), *self._places("places", x)]
         if self._mixes_parity:  # to the functions of the stencil, each even or odd in longitude
             weight = weight @ self.constant("parity", x).T
         return disco(x, weight, bias, stencil, self.grid_out.nlon, self.groups, False)

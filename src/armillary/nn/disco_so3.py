@@ -87,7 +87,7 @@ class _OrientedConv(DiscoLayer, ABC):
 
     def _respond(self, field: Tensor, mixings: list[Tensor], frequency: int) -> Tensor:
         """The contraction at each computed orientation with its own mixing weight, (turns, B, O, H, W)."""
-        places, nlon = self._places(f"places_{frequency}"), self.grid_out.nlon
+        places, nlon = self._places(f"places_{frequency}", field), self.grid_out.nlon
         stencils = [[self.constant(f"stencil_{frequency}_{g}", field), *places] for g in range(self.turns)]
         return torch.stack(
             [disco(field, w, None, s, nlon, self.groups, False) for w, s in zip(mixings, stencils, strict=True)]

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from armillary.groups import Orders
-from armillary.nn.disco import DEFAULT_RINGS, rings
-from armillary.nn.harmonic_fields import check_orders
+from armillary.nn.cutoff import check_moments, checked_cutoff
 from armillary.nn.stencil import StencilModule, spin_stencils
 from armillary.ops.disco import disco
 from armillary.ops.filters import FourierAzimuth, SteerableBasis
 from armillary.ops.precision import as_autocast
 from armillary.spaces import SphereGrid
+from armillary.spaces.fields import check_orders
 
 
 class SteerableDiscoConv(StencilModule):
@@ -44,8 +44,8 @@ class SteerableDiscoConv(StencilModule):
     Symmetry: commutes with SO(3) up to the discretisation error, which falls with resolution as that of axisymmetric
     ``DiscoConv`` does. Cost: linear in the pixels; docs/steerable_disco.md has it beside that of ``DiscoConv``.
 
-    Raises: ValueError for a spin of the output that no filter reaches, a cutoff that holds no neighbour or reaches π,
-    moments outside 0..8, or an input of another shape.
+    Raises: ValueError for another kind of basis, a spin of the output that no filter reaches, a cutoff that holds no
+    neighbour or reaches π, moments outside 0..8, or an input of another shape, of integers or of complex numbers.
     Source: the kernel constraint of Cohen, Geiger & Weiler 2019 (arXiv 1811.02017), section 5, on S² = SO(3)/SO(2); the
     layer is ours. Pinned by ``tests/nn/test_disco_steerable.py``.
     """
@@ -65,21 +65,25 @@ class SteerableDiscoConv(StencilModule):
         super().__init__()
         self.orders_in, self.orders_out, self.in_channels = orders_in, orders_out, orders_in.size
         self.grid, self.grid_out = grid, grid if grid_out is None else grid_out
-        self.cutoff = rings(DEFAULT_RINGS, grid) if cutoff is None else float(cutoff)
-        if not 0 < self.cutoff < torch.pi:
-            raise ValueError(f"got cutoff = {self.cutoff:.4g} rad, wanted 0 < cutoff < π.")
-        if moments is not None and not 0 <= moments <= 8:
-            raise ValueError(f"got moments = {moments}, wanted 0 <= moments <= 8, or None to sample the filters only.")
+        self.cutoff = checked_cutoff(cutoff, grid)
+        check_moments(moments)
         spins = [(s, t) for t in orders_out.orders for s in orders_in.orders]
         self.basis = FourierAzimuth(3, max(abs(t - s) for s, t in spins)) if basis is None else basis
+        if not isinstance(self.basis, SteerableBasis):
+            raise ValueError(
+                f"got basis = {basis}, wanted a SteerableBasis, whose functions are waves in the azimuth: "
+                f"FourierAzimuth or Zernike."
+            )
         self.pairs = tuple((s, t) for s, t in spins if self.basis.waves(t - s))
         for spin in orders_out.orders:
             if spin not in {t for _, t in self.pairs}:
                 raise ValueError(
                     f"no filter of {self.basis} leads from the spins {orders_in.orders} to spin {spin}: take a basis "
-                    f"of higher order, or leave this spin out."
+                    f"with functions of the order of the difference (of FourierAzimuth m_max and n_radial >= 2), or "
+                    f"leave this spin out."
                 )
-        stencils = spin_stencils(self.grid, self.grid_out, self.basis, self.cutoff, moments, self.pairs)
+        with torch.device("cpu"):
+            stencils = spin_stencils(self.grid, self.grid_out, self.basis, self.cutoff, moments, self.pairs)
         for (s, t), stencil in stencils.items():
             self.register_constant(f"stencil_{s}_{t}", stencil.values)
             self.degree, self.pattern = stencil.degree, stencil.pattern
@@ -113,7 +117,7 @@ class SteerableDiscoConv(StencilModule):
         check_orders(x, self.orders_in, self.grid, "SteerableDiscoConv")
         x = as_autocast(x)
         fields = self._streams(x)
-        places, nlon = self._places("places"), self.grid_out.nlon
+        places, nlon = self._places("places", x), self.grid_out.nlon
         out: dict[int, Tensor] = {}
         for s, t in self.pairs:
             bias = self.bias.flatten().to(x.dtype) if t == 0 and t not in out and self.bias is not None else None

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from armillary.groups import FieldType, field_maps
+from armillary.nn.activation import Activation
 from armillary.nn.coset_maps import check_channels
-from armillary.nn.lift import Activation, LiftProject
+from armillary.nn.lift import LiftProject
 from armillary.ops.constants import ConstantModule
 
 
@@ -34,14 +35,15 @@ class FieldConv(ConstantModule):
         super().__init__()
         check_channels(in_channels, out_channels)
         self.in_channels, self.out_channels, self.source, self.target = in_channels, out_channels, source, target
-        basis = field_maps(source, target) * target.size**0.5  # a white field then keeps its variance
+        with torch.device("cpu"):
+            basis = field_maps(source, target) * target.size**0.5  # a white field then keeps its variance
+            fixed = target.embeddings(target.group.irreps()[0])  # of the trivial irrep: what G leaves alone
         if not len(basis):
             raise ValueError(f"no map but zero leads from {source} to {target} and commutes with {source.group}.")
         self.register_constant("basis", basis)
         self.weight = nn.Parameter(
             torch.randn(out_channels, in_channels, len(basis)) * (in_channels * len(basis)) ** -0.5
         )
-        fixed = target.embeddings(target.group.irreps()[0])  # of the trivial irrep: the fields that G leaves alone
         self.bias = None
         if bias and fixed:
             self.register_constant("fixed", torch.cat([c.real for c in fixed], 1) * target.size**0.5)
@@ -91,10 +93,12 @@ class FieldPointwise(nn.Module):
     def __init__(self, activation: Activation, field: FieldType, vectors: Tensor | None = None) -> None:
         super().__init__()
         self.field = field
-        v = torch.eye(field.dim, dtype=torch.float64) if vectors is None else vectors.double()
+        v = torch.eye(field.dim, dtype=torch.float64, device="cpu") if vectors is None else vectors.double().cpu()
         if v.ndim != 2 or v.shape[1] != field.dim:
             raise ValueError(f"vectors have shape {tuple(v.shape)}, wanted (functions, {field.dim}).")
-        lift = torch.einsum("kj,hij->hki", v, field.matrices).flatten(0, 1)  # rows ρ(h) v_k
+        with torch.device("cpu"):
+            matrices = field.matrices
+        lift = torch.einsum("kj,hij->hki", v, matrices).flatten(0, 1)  # rows ρ(h) v_k
         frame = lift.T @ lift / field.H.order
         if not float(torch.linalg.eigvalsh(frame)[0]) > 1e-9 * float(frame.diagonal().sum()):
             raise ValueError(f"the vectors and what H turns them to span less than {field.representation}: add others.")

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from armillary.ops.constants import ConstantModule
+
 
 class Foldable(ABC):
     """A layer that can be written as stock modules on maps whose group axis is folded into the channels.
@@ -122,7 +124,7 @@ def _counterpart(module: nn.Module, name: str, done: dict[nn.Module, nn.Module])
             f"{name} ({type(module).__name__}) wraps layers that have to be folded: fold what it wraps, such as "
             f"network.module."
         )
-    if not any(True for _ in module.children()):
+    if isinstance(module, ConstantModule) or not any(True for _ in module.children()):
         raise ValueError(f"{name} ({type(module).__name__}) has no stock counterpart: give it folded() (nn.Foldable).")
     return _traced(module, name, done)
 

@@ -12,12 +12,12 @@ from torch.nn import functional as F
 from armillary.groups import Orders
 from armillary.nn.averages import working_dtype
 from armillary.nn.fold import Foldable
-from armillary.nn.harmonic_fields import check_orders
 from armillary.nn.kept import KeptKernel
 from armillary.ops.circular import CircularHarmonics
 from armillary.ops.constants import ConstantModule
 from armillary.ops.precision import as_autocast, without_autocast
 from armillary.spaces import ImageGrid
+from armillary.spaces.fields import check_orders
 
 
 class HarmonicConv(ConstantModule, Foldable):

@@ -6,23 +6,11 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from armillary.groups import Orders
 from armillary.ops.constants import ConstantModule
-from armillary.spaces import ImageGrid, SphereGrid
-
-FieldGrid = ImageGrid | SphereGrid
-
-
-def check_orders(x: Tensor, orders: Orders, grid: FieldGrid, who: str) -> None:
-    """Raise a ValueError that says what came, what was wanted and the fix, unless x is (B, orders.size, H, W)."""
-    grid.check_field(x, who)
-    if x.ndim != 4 or x.shape[1] != orders.size:
-        raise ValueError(
-            f"x has shape {tuple(x.shape)}, {who} was built for (batch, {orders.size}, {grid.shape[0]}, "
-            f"{grid.shape[1]}), the real channels of {orders}: pass other orders, or reshape x."
-        )
+from armillary.spaces.fields import FieldGrid
 
 
 class FieldLayer(ConstantModule):
@@ -52,7 +40,7 @@ class FieldLayer(ConstantModule):
 
 
 class HarmonicSequential(nn.Sequential):
-    """Layers one after another, each built for the field that the one before it gives.
+    """Layers of fields of orders, or of spins, one after another, each built for what the one before it gives.
 
     At the call only the number of channels shows: one order for another would be multiplied by the wrong phase, and no
     error would be seen but in the symmetry. So neighbours are compared when the sequence is built. Everything else is
@@ -73,7 +61,7 @@ class HarmonicSequential(nn.Sequential):
             if not all(hasattr(layer, kind) for kind in ("orders_in", "orders_out", "grid", "grid_out")):
                 raise ValueError(
                     f"HarmonicSequential: layer {name}, {type(layer).__name__}, does not tell its orders and grids: "
-                    f"wanted harmonic layers; put others behind the sequence."
+                    f"wanted layers of fields on a grid; put others behind the sequence."
                 )
         for (name, before), (_, after) in pairwise(neighbours):
             if (before.orders_out, before.grid_out) != (after.orders_in, after.grid):

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from armillary.groups import Orders
 from armillary.nn.averages import mean_weights, moments, working_dtype
 from armillary.nn.fold import Foldable, stock_graph
-from armillary.nn.harmonic_fields import FieldGrid, FieldLayer, check_orders
-from armillary.nn.norms import merge_over_processes
+from armillary.nn.harmonic_fields import FieldLayer
+from armillary.nn.norms import merge_over_processes, track_moments
+from armillary.spaces.fields import FieldGrid, check_orders
 
 
 class _MagnitudeLayer(FieldLayer, Foldable, ABC):
@@ -128,7 +129,7 @@ class MagnitudeBatchNorm(_MagnitudeLayer):
         if self.training:
             mean, var = (m.flatten() for m in moments(r, self.constant("row_weights", r), (0, 2, 3)))
             mean, var = merge_over_processes(mean, var, len(r))
-            self._track(mean.detach(), var.detach())
+            track_moments(self, mean, var, self.momentum)
         else:
             mean, var = self.running_mean.to(r), self.running_var.to(r)
         gain, shift = self._affine(mean, var)
@@ -138,13 +139,6 @@ class MagnitudeBatchNorm(_MagnitudeLayer):
         """What magnitudes are multiplied by and what is added, (C, 1, 1)."""
         gain = self.weight.to(mean_C) * (var_C + self.variance_eps).rsqrt()
         return gain[:, None, None], (self.bias.to(mean_C) - gain * mean_C)[:, None, None]
-
-    @torch.no_grad()
-    def _track(self, mean_C: Tensor, var_C: Tensor) -> None:
-        self.num_batches_tracked += 1
-        rate = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
-        self.running_mean += rate * (mean_C.to(self.running_mean) - self.running_mean)
-        self.running_var += rate * (var_C.to(self.running_var) - self.running_var)
 
     def folded(self) -> nn.Module:
         def norm(x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:

@@ -13,9 +13,10 @@ from torch.nn import functional as F
 
 from armillary.groups import Orders
 from armillary.nn.fold import Foldable
-from armillary.nn.harmonic_fields import FieldLayer, check_orders
+from armillary.nn.harmonic_fields import FieldLayer
 from armillary.ops.integers import checked_integer
 from armillary.spaces import ImageGrid
+from armillary.spaces.fields import check_orders
 
 
 class ImageMeanPool(FieldLayer, Foldable):

@@ -7,24 +7,24 @@ pointwise activation commutes with every rotation, so fields are sampled at some
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from armillary.groups import Orders
-from armillary.harmonics.spin_fields import check_spins
+from armillary.nn.activation import Activation, activated, name_of
 from armillary.ops.constants import ConstantModule
 from armillary.ops.integers import checked_integer
+from armillary.ops.precision import without_autocast
 from armillary.spaces import SphereGrid
-
-Activation = Callable[[Tensor], Tensor] | nn.Module
+from armillary.spaces.fields import check_orders
 
 
 class LiftProject(ConstantModule):
     """``y = P σ(L x)``: values of a function at some group elements, made of the components of a field by L (N, D),
     acted upon one by one, and projected by P (D', N).
+
+    L and P are Fourier transforms: under autocast they keep the precision of x, as all transforms do.
 
     Shapes: (B, D, ...) → (B, D', ...), real. Raises: ValueError where σ changes the shape.
     """
@@ -36,19 +36,15 @@ class LiftProject(ConstantModule):
         self.register_constant("project", project)
 
     def forward(self, x: Tensor) -> Tensor:
-        values = self.constant("lift", x) @ x.flatten(2)
-        acted = cast(Tensor, self.activation(values))
-        if acted.shape != values.shape:
-            raise ValueError(
-                f"activation = {self.activation} turned shape {tuple(values.shape)} into {tuple(acted.shape)}, wanted "
-                f"a function of each value by itself."
-            )
-        return (self.constant("project", acted) @ acted).unflatten(2, x.shape[2:])
+        with without_autocast(x):
+            values = self.constant("lift", x) @ x.flatten(2)
+        acted = activated(self.activation, values, "LiftProject").to(x.dtype)
+        with without_autocast(x):
+            return (self.constant("project", x) @ acted).unflatten(2, x.shape[2:])
 
     def extra_repr(self) -> str:
         N, D = self.get_buffer("lift").shape
-        name = "" if isinstance(self.activation, nn.Module) else f"{getattr(self.activation, '__name__', 'function')}, "
-        return f"{name}{D} → {self.get_buffer('project').shape[0]} components, {N} samples"
+        return f"{name_of(self.activation)}{D} → {self.get_buffer('project').shape[0]} components, {N} samples"
 
 
 class SpinPointwise(ConstantModule):
@@ -98,13 +94,14 @@ class SpinPointwise(ConstantModule):
         least = 1 + sum(max(abs(s) for s in orders.orders) for orders in (spins, self.orders_out))
         self.frames = checked_integer("frames", frames, least)
         whole = not (spins.real or self.orders_out.real)  # else the real part is all there is, or all that is kept
-        angles = torch.arange(self.frames, dtype=torch.float64) * (2 * math.pi / self.frames)
         rows, parts_in, parts_out = (2 if whole else 1), (1 if spins.real else 2), (1 if self.orders_out.real else 2)
-        lift = _turns(spins, angles)[:rows, :, :parts_in].flatten(2).flatten(0, 1)
-        project = _turns(self.orders_out, angles)[:rows, :, :parts_out].flatten(2).flatten(0, 1)
+        with torch.device("cpu"):
+            angles = torch.arange(self.frames, dtype=torch.float64) * (2 * math.pi / self.frames)
+            lift = _turns(spins, angles)[:rows, :, :parts_in].flatten(2).flatten(0, 1)
+            project = _turns(self.orders_out, angles)[:rows, :, :parts_out].flatten(2).flatten(0, 1)
+            self.register_constant("gather", _places(spins, self.functions, gather=True))
+            self.register_constant("scatter", _places(self.orders_out, self.functions, gather=False))
         self.through = LiftProject(activation, lift, project.T / self.frames)
-        self.register_buffer("gather", _places(spins, self.functions, gather=True), persistent=False)
-        self.register_buffer("scatter", _places(self.orders_out, self.functions, gather=False), persistent=False)
 
     @property
     def orders_in(self) -> Orders:
@@ -115,8 +112,8 @@ class SpinPointwise(ConstantModule):
         return self.grid
 
     def forward(self, x: Tensor) -> Tensor:
-        check_spins(x, self.orders, self.grid, "SpinPointwise")
-        gather, scatter = self.get_buffer("gather"), self.get_buffer("scatter")
+        check_orders(x, self.orders, self.grid, "SpinPointwise")
+        gather, scatter = self.constant("gather", x), self.constant("scatter", x)
         if len(gather):
             x = torch.cat([x, torch.zeros_like(x[:, :1])], 1).index_select(1, gather)
         y = self.through(x.unflatten(1, (-1, self.functions))).flatten(1, 2)

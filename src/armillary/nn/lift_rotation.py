@@ -7,7 +7,8 @@ from torch import Tensor
 
 from armillary.groups import SO3, Degrees, wigner_D_real
 from armillary.groups.compact import euler_factors, product_rule
-from armillary.nn.lift import Activation, LiftProject
+from armillary.nn.activation import Activation
+from armillary.nn.lift import LiftProject
 from armillary.ops.constants import ConstantModule
 from armillary.ops.integers import checked_integer
 
@@ -45,13 +46,15 @@ class RotationPointwise(ConstantModule):
                 f"l, wanted a whole number from 1 to 2l + 1."
             )
         whole = max(columns.values()) > 1  # else nothing depends on γ
-        Q, weights = product_rule(SO3(), euler_factors(self.band, gammas=whole))
-        parts = []
-        for l, n in columns.items():
-            order = [l] + [l + sign * m for m in range(1, l + 1) for sign in (-1, 1)]
-            parts.append((2 * l + 1) ** 0.5 * wigner_D_real(l, Q)[..., order[: int(n)]].mT.flatten(1))
-        lift = torch.cat(parts, 1)  # (samples, columns and components)
-        self.through = LiftProject(activation, lift, (lift * weights[:, None]).T.contiguous())
+        with torch.device("cpu"):
+            Q, weights = product_rule(SO3(), euler_factors(self.band, gammas=whole))
+            parts = []
+            for l, n in columns.items():
+                order = [l] + [l + sign * m for m in range(1, l + 1) for sign in (-1, 1)]
+                parts.append((2 * l + 1) ** 0.5 * wigner_D_real(l, Q)[..., order[: int(n)]].mT.flatten(1))
+            lift = torch.cat(parts, 1)  # (samples, columns and components)
+            project = (lift * weights[:, None]).T.contiguous()
+        self.through = LiftProject(activation, lift, project)
 
     @property
     def samples(self) -> int:

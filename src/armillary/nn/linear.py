@@ -28,7 +28,8 @@ class PointwiseLinear(nn.Module):
                 f"in_channels={x.shape[1] if x.ndim > 1 else '…'} or reshape x."
             )
         weight = self.weight.expand(x.shape[0], -1, -1)
-        return torch.baddbmm(self.bias[:, None], weight, x.flatten(2)).unflatten(2, x.shape[2:])
+        y = torch.baddbmm(self.bias[:, None], weight, x[..., None].flatten(2))
+        return y.reshape(*y.shape[:2], *x.shape[2:])
 
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.out_channels}"

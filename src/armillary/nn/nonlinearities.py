@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import cast
 
 from torch import Tensor, nn
 
 from armillary.harmonics import Resample
+from armillary.nn.activation import Activation, activated, name_of
 from armillary.nn.averages import Space, sphere_of
 from armillary.spaces import Equiangular, OrientedGrid, SphereGrid
 
@@ -47,7 +46,7 @@ class Pointwise(nn.Module):
     Source: the 3/2 rule (Orszag 1971) on the sphere; pinned by ``tests/nn/test_nonlinearities.py``.
     """
 
-    def __init__(self, fn: Callable[[Tensor], Tensor] | nn.Module, space: Space, oversample: float = 1.0) -> None:
+    def __init__(self, fn: Activation, space: Space, oversample: float = 1.0) -> None:
         super().__init__()
         sphere_of(space)
         if not 1 <= oversample < math.inf:
@@ -72,16 +71,11 @@ class Pointwise(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         self.space.check_field(x, "Pointwise")
         fine = x if self.up is None else self.up(x)
-        y = cast(Tensor, self.fn(fine))
-        if y.shape != fine.shape:
-            raise ValueError(
-                f"fn = {self.fn} turned shape {tuple(fine.shape)} into {tuple(y.shape)}, Pointwise wants a function "
-                f"of each value by itself: apply layers that change the shape outside of Pointwise."
-            )
+        y = activated(self.fn, fine, "Pointwise")
         return y if self.down is None else self.down(y)
 
     def extra_repr(self) -> str:
-        name = "" if isinstance(self.fn, nn.Module) else f"{getattr(self.fn, '__name__', self.fn)}, "
+        name = name_of(self.fn)
         if self.up is None:
             return f"{name}{self.space}, oversample=1 (aliasing not reduced)"
         return f"{name}{self.space}, oversample={self.oversample:g} ({'x'.join(map(str, self.fine_shape))})"

@@ -48,7 +48,11 @@ def merge_over_processes(mean_C: Tensor, var_C: Tensor, samples: int) -> tuple[T
 
     ``mean = Σ_r n_r mean_r / N``, ``var = Σ_r n_r (var_r + (mean_r - mean)²) / N``: no difference of large squares. One
     collective, differentiable. The identity where torch.distributed is not initialised or has one process.
+
+    Raises: ValueError for no sample, which has no moments: running averages would be NaN from then on.
     """
+    if samples < 1:
+        raise ValueError("got an empty batch while training: its mean and variance are not defined. Leave it out.")
     world = processes()
     if world == 1:
         return mean_C, var_C
@@ -61,6 +65,18 @@ def merge_over_processes(mean_C: Tensor, var_C: Tensor, samples: int) -> tuple[T
     share = (rows[:, -1:] / rows[:, -1:].sum()).detach()
     mean = (share * means).sum(0)
     return mean, (share * (variances + (means - mean).square())).sum(0)
+
+
+@torch.no_grad()
+def track_moments(norm: nn.Module, mean: Tensor, var: Tensor, momentum: float | None) -> None:
+    """Count a batch in ``norm.num_batches_tracked``, and move ``running_mean`` and ``running_var`` by ``momentum``
+    towards its moments; None: to the average over all batches so far."""
+    running_mean, running_var = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
+    batches = norm.get_buffer("num_batches_tracked")
+    batches += 1
+    rate = 1 / batches if momentum is None else momentum
+    running_mean += rate * (mean.to(running_mean) - running_mean)
+    running_var += rate * (var.to(running_var) - running_var)
 
 
 def total_over_processes(value: Tensor) -> Tensor:
@@ -143,18 +159,10 @@ class SphereBatchNorm(_SphereNorm):
         mean, var = moments(x, self.constant("ring_weights", x), [0, *range(2, x.ndim)])
         if self.training:
             mean_C, var_C = merge_over_processes(mean.flatten(), var.flatten(), x.shape[0])
-            self._track(mean_C.detach(), var_C.detach())
+            if self.track_running_stats:
+                track_moments(self, mean_C, var_C, self.momentum)
             mean, var = mean_C.view(shape), var_C.view(shape)
         return mean, var
-
-    @torch.no_grad()
-    def _track(self, mean_C: Tensor, var_C: Tensor) -> None:
-        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
-            return
-        self.num_batches_tracked += 1
-        rate = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
-        self.running_mean += rate * (mean_C.to(self.running_mean) - self.running_mean)
-        self.running_var += rate * (var_C.to(self.running_var) - self.running_var)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, momentum={self.momentum}, track_running_stats={self.track_running_stats}"

@@ -5,6 +5,8 @@ Shape legend: P points, Q centres, K neighbours, R radial functions, I and O cha
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -12,15 +14,19 @@ from armillary.groups import Degrees, clebsch_gordan_real
 from armillary.ops.constants import ConstantModule
 from armillary.ops.integers import checked_integer
 
+INDICES = (torch.int32, torch.int64)  # bool and uint8 would select points, not number them
+
 
 def neighbour_table(edge_index: Tensor, points: int) -> Tensor:
     """The neighbours of each point, (points, K), from edges (2, E) as PyTorch Geometric has them, row 0 the neighbour
     and row 1 the point; -1 behind the last of a point with fewer than K.
 
-    Raises: ValueError for another shape, or numbers outside 0..points - 1.
+    Raises: ValueError for another shape, numbers outside 0..points - 1, or what is not int32 or int64.
     """
-    if edge_index.ndim != 2 or len(edge_index) != 2 or edge_index.is_floating_point():
-        raise ValueError(f"edge_index has shape {tuple(edge_index.shape)}, wanted (2, E) integers.")
+    if edge_index.ndim != 2 or len(edge_index) != 2 or edge_index.dtype not in INDICES:
+        raise ValueError(
+            f"edge_index has shape {tuple(edge_index.shape)} and dtype {edge_index.dtype}, wanted (2, E) of int64."
+        )
     if edge_index.numel() and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < points:
         raise ValueError(f"edge_index has numbers outside 0..{points - 1}.")
     source, target = edge_index[:, edge_index[1].argsort(stable=True)]
@@ -65,7 +71,7 @@ class PointConv(ConstantModule):
         max_degree: int | None = None,
     ) -> None:
         super().__init__()
-        if not cutoff > 0:
+        if not 0 < cutoff < math.inf:
             raise ValueError(f"got cutoff = {cutoff}, wanted a length > 0.")
         self.degrees_in, self.degrees_out, self.cutoff = degrees_in, degrees_out, float(cutoff)
         self.radial, self.in_channels = checked_integer("radial", radial, 1), degrees_in.size
@@ -88,11 +94,12 @@ class PointConv(ConstantModule):
         self.weights = nn.ParameterList(
             nn.Parameter(torch.randn(outputs[k], inputs[l] * self.radial) * fan_in[k] ** -0.5) for l, _, k in self.paths
         )
-        for i, (l, J, k) in enumerate(self.paths):
-            self.register_constant(f"coupling_{i}", clebsch_gordan_real(J, l, k).clone())
+        with torch.device("cpu"):
+            for i, (l, J, k) in enumerate(self.paths):
+                self.register_constant(f"coupling_{i}", clebsch_gordan_real(J, l, k).clone())
+            for J in range(2, self.max_degree + 1):
+                self.register_constant(f"raise_{J}", _raising(J))
         self.bias = nn.Parameter(torch.zeros(outputs[0])) if 0 in outputs else None
-        for J in range(2, self.max_degree + 1):
-            self.register_constant(f"raise_{J}", _raising(J))
 
     def forward(self, x: Tensor, positions: Tensor, neighbours: Tensor, centres: Tensor | None = None) -> Tensor:
         centres = positions if centres is None else centres
@@ -137,10 +144,10 @@ class PointConv(ConstantModule):
             raise ValueError(f"positions have shape {tuple(positions.shape)}, wanted ({len(x)}, 3), one of each point.")
         if centres.ndim != 2 or centres.shape[1] != 3:
             raise ValueError(f"centres have shape {tuple(centres.shape)}, wanted (Q, 3).")
-        if neighbours.ndim != 2 or len(neighbours) != len(centres) or neighbours.is_floating_point():
+        if neighbours.ndim != 2 or len(neighbours) != len(centres) or neighbours.dtype not in INDICES:
             raise ValueError(
                 f"neighbours have shape {tuple(neighbours.shape)} and dtype {neighbours.dtype}, wanted integers "
-                f"({len(centres)}, K), a row for each centre: neighbour_table makes them of edges."
+                f"({len(centres)}, K) of int64, a row for each centre: neighbour_table makes them of edges."
             )
 
     def extra_repr(self) -> str:

@@ -12,10 +12,12 @@ from torch.nn import functional as F
 from armillary.groups import Orders
 from armillary.harmonics.sht import check_lmax
 from armillary.harmonics.spin import InverseSpinSHT, SpinSHT
-from armillary.harmonics.spin_fields import check_spins, complex_channels, real_channels
+from armillary.harmonics.spin_fields import complex_channels, real_channels
 from armillary.ops.constants import ConstantModule
+from armillary.ops.integers import checked_integer
 from armillary.ops.precision import without_autocast
 from armillary.spaces import SphereGrid
+from armillary.spaces.fields import check_orders
 
 
 class SpinConv(ConstantModule):
@@ -64,16 +66,17 @@ class SpinConv(ConstantModule):
         highest = max(abs(s) for s in (*spins_in.orders, *spins_out.orders))
         if highest > self.lmax:
             raise ValueError(f"got lmax = {self.lmax}, wanted at least the highest spin, {highest}.")
-        self.profiles = self.lmax + 1 if profiles is None else profiles
-        if isinstance(self.profiles, bool) or not 1 <= self.profiles <= self.lmax + 1:
-            raise ValueError(f"got profiles = {profiles!r}, wanted 1 to {self.lmax + 1} = lmax + 1, or None.")
+        most = self.lmax + 1
+        self.profiles = most if profiles is None else checked_integer("profiles", profiles, 1, most, " = lmax + 1")
         self.analysis = nn.ModuleList(SpinSHT(grid, s, self.lmax) for s in spins_in.orders)
         self.synthesis = nn.ModuleList(InverseSpinSHT(self.grid_out, s, self.lmax) for s in spins_out.orders)
-        self.register_constant("knots", _hats(self.lmax + 1, self.profiles))  # (L, K)
+        with torch.device("cpu"):
+            self.register_constant("knots", _hats(self.lmax + 1, self.profiles))  # (L, K)
         self.conjugates = not (spins_in.real or spins_out.real)
         if self.conjugates:
-            spin, m = torch.tensor(spins_in.channel_orders), torch.arange(-self.lmax, self.lmax + 1)
-            self.register_constant("signs", 1.0 - 2.0 * ((spin[:, None, None] + m) % 2).double())  # (C, 1, M)
+            with torch.device("cpu"):
+                spin, m = torch.tensor(spins_in.channel_orders), torch.arange(-self.lmax, self.lmax + 1)
+                self.register_constant("signs", 1.0 - 2.0 * ((spin[:, None, None] + m) % 2).double())  # (C, 1, M)
         inputs = spins_in.count * (2 if self.conjugates else 1)
         parts = 1 if spins_in.real and spins_out.real else 2
         shape = (self.profiles, spins_out.count, inputs, parts)
@@ -88,7 +91,7 @@ class SpinConv(ConstantModule):
         return torch.complex(w[..., 0], torch.zeros_like(w[..., 0]) if w.shape[-1] == 1 else w[..., 1])
 
     def forward(self, x: Tensor) -> Tensor:
-        check_spins(x, self.orders_in, self.grid, "SpinConv")
+        check_orders(x, self.orders_in, self.grid, "SpinConv")
         sizes_in, sizes_out = ([n for _, n in spins.streams] for spins in (self.orders_in, self.orders_out))
         with without_autocast(x):
             parts = complex_channels(x, self.orders_in).split(sizes_in, 1)

@@ -5,24 +5,18 @@ Fields are real tensors (B, orders.size, ...) in the layout of ``groups.Orders``
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from armillary.groups import Orders
+from armillary.nn.activation import Activation, activated, name_of
+from armillary.nn.averages import working_dtype
 from armillary.nn.dropout import FieldDropout
-from armillary.nn.harmonic_fields import FieldGrid, FieldLayer, check_orders
+from armillary.nn.harmonic_fields import FieldLayer
 from armillary.nn.harmonic_layers import MagnitudeReLU
-
-
-def _check(x: Tensor, orders: Orders, who: str) -> None:
-    if x.ndim < 2 or x.shape[1] != orders.size:
-        raise ValueError(
-            f"x has shape {tuple(x.shape)}, {who} was built for (batch, {orders.size}, ...), the real channels of "
-            f"{orders}: pass other orders, or reshape x."
-        )
+from armillary.ops.constants import ConstantModule
+from armillary.spaces.fields import FieldGrid, check_orders
 
 
 def _check_complex(orders: Orders, who: str) -> None:
@@ -62,7 +56,7 @@ class SpinLinear(nn.Module):
         self.bias = None if zero is None else nn.Parameter(torch.zeros(2, zero))
 
     def forward(self, x: Tensor) -> Tensor:
-        _check(x, self.orders_in, "SpinLinear")
+        self.orders_in.check(x, "SpinLinear")
         re, im = (torch.block_diag(*(w[i] for w in self.weight.values())) for i in range(2))
         matrix = torch.cat([torch.cat([re, -im], 1), torch.cat([im, re], 1)])
         bias = x.new_zeros(1)
@@ -70,8 +64,8 @@ class SpinLinear(nn.Module):
             before = sum(n for spin, n in self.orders_out.streams if spin < 0)
             after = sum(n for spin, n in self.orders_out.streams if spin > 0)
             bias = F.pad(self.bias, (before, after)).flatten()[:, None]
-        product = torch.baddbmm(bias, matrix.expand(len(x), -1, -1), x.flatten(2))
-        return product.unflatten(2, x.shape[2:])
+        product = torch.baddbmm(bias, matrix.expand(len(x), -1, -1), x[..., None].flatten(2))
+        return product.reshape(*product.shape[:2], *x.shape[2:])
 
     def extra_repr(self) -> str:
         return f"{self.orders_in} → {self.orders_out}"
@@ -89,7 +83,7 @@ class SpinActivation(FieldLayer):
     changes the shape, or an input of another shape. Pinned by ``tests/nn/test_spin_layers.py``.
     """
 
-    def __init__(self, activation: Callable[[Tensor], Tensor] | nn.Module, orders: Orders, grid: FieldGrid) -> None:
+    def __init__(self, activation: Activation, orders: Orders, grid: FieldGrid) -> None:
         super().__init__(orders, grid)
         _check_complex(orders, "SpinActivation")
         others = tuple((spin, channels) for spin, channels in orders.streams if spin)
@@ -105,31 +99,23 @@ class SpinActivation(FieldLayer):
         check_orders(x, self.orders, self.grid, "SpinActivation")
         sizes = [self.before, self.zeros, self.orders.count - self.before - self.zeros]
         below, zero, above = x.unflatten(1, (2, -1)).split(sizes, 2)
-        acted = self.activation(zero)
-        if acted.shape != zero.shape:
-            raise ValueError(
-                f"activation = {self.activation} turned shape {tuple(zero.shape)} into {tuple(acted.shape)}, wanted a "
-                f"function of each value by itself."
-            )
+        acted = activated(self.activation, zero, "SpinActivation")
         turned = self.turning(torch.cat([below, above], 2).flatten(1, 2)).unflatten(1, (2, -1))
         below, above = turned.split([sizes[0], sizes[2]], 2)
         return torch.cat([below, acted, above], 2).flatten(1, 2)
 
     def extra_repr(self) -> str:
-        name = "" if isinstance(self.activation, nn.Module) else f"{getattr(self.activation, '__name__', 'function')}, "
-        return f"{name}{super().extra_repr()}"
+        return f"{name_of(self.activation)}{super().extra_repr()}"
 
 
-class SpinInvariants(nn.Module):
+class SpinInvariants(ConstantModule):
     """What does not turn with the frame: real and imaginary parts of spin 0, magnitudes ``√(|z|² + eps²)`` of others.
 
-    Shapes: (B, orders.size, ...) → (B, channels_out, ...): real parts of spin 0, imaginary parts, then the magnitudes.
+    Shapes: (B, orders.size, ...) → (B, channels_out, ...): real parts of spin 0, imaginary parts, then the magnitudes,
+    which are computed at least in float32.
     Raises: ValueError for real channels, eps <= 0, or an input of another shape.
     Pinned by ``tests/nn/test_spin_layers.py``.
     """
-
-    turning: Tensor
-    fixed: Tensor
 
     def __init__(self, orders: Orders, eps: float = 1e-3) -> None:
         super().__init__()
@@ -138,16 +124,16 @@ class SpinInvariants(nn.Module):
             raise ValueError(f"SpinInvariants: got eps = {eps}, wanted a positive number.")
         self.orders, self.in_channels, self.eps = orders, orders.size, eps
         spins = torch.tensor(orders.channel_orders, device="cpu")
-        self.register_buffer("turning", spins.nonzero().flatten(), persistent=False)
-        self.register_buffer("fixed", (spins == 0).nonzero().flatten(), persistent=False)
-        self.channels_out = orders.count + len(self.fixed)
+        self.register_constant("turning", spins.nonzero().flatten())
+        self.register_constant("fixed", (spins == 0).nonzero().flatten())
+        self.channels_out = orders.count + dict(orders.streams).get(0, 0)
 
     def forward(self, x: Tensor) -> Tensor:
-        _check(x, self.orders, "SpinInvariants")
+        self.orders.check(x, "SpinInvariants")
         parts = x.unflatten(1, (2, -1))
-        turning = parts.index_select(2, self.turning)
-        magnitudes = (turning.square().sum(1) + self.eps**2).sqrt()
-        return torch.cat([parts.index_select(2, self.fixed).flatten(1, 2), magnitudes], 1)
+        turning = parts.index_select(2, self.constant("turning", x))
+        magnitudes = (turning.to(working_dtype(x.dtype)).square().sum(1) + self.eps**2).sqrt()
+        return torch.cat([parts.index_select(2, self.constant("fixed", x)).flatten(1, 2), magnitudes.to(x.dtype)], 1)
 
     def extra_repr(self) -> str:
         return f"{self.orders}, eps={self.eps:g}"

@@ -12,9 +12,10 @@ from torch.nn import functional as F
 
 from armillary.groups import Orders
 from armillary.nn.averages import mean_weights, moments, working_dtype
-from armillary.nn.harmonic_fields import FieldLayer, check_orders
-from armillary.nn.norms import merge_over_processes
+from armillary.nn.harmonic_fields import FieldLayer
+from armillary.nn.norms import merge_over_processes, track_moments
 from armillary.spaces import SphereGrid
+from armillary.spaces.fields import check_orders
 
 
 class SpinBatchNorm(FieldLayer):
@@ -55,7 +56,7 @@ class SpinBatchNorm(FieldLayer):
         parts = x.to(working_dtype(x.dtype)).unflatten(1, (2, -1))
         if self.training:
             mean, var = self._statistics(parts)
-            self._track(mean.detach(), var.detach())
+            track_moments(self, mean, var, self.momentum)
         else:
             mean, var = self.running_mean.to(parts), self.running_var.to(parts)
         gain = self.weight.to(var) * (var + self.eps).rsqrt()
@@ -76,13 +77,6 @@ class SpinBatchNorm(FieldLayer):
     def _padded(self, values: Tensor) -> Tensor:
         """(2, channels of spin 0) → (2, C), zero for other spins."""
         return F.pad(values, (self.before, self.orders.count - self.before - self.zeros))
-
-    @torch.no_grad()
-    def _track(self, mean: Tensor, var: Tensor) -> None:
-        self.num_batches_tracked += 1
-        rate = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
-        self.running_mean += rate * (mean.to(self.running_mean) - self.running_mean)
-        self.running_var += rate * (var.to(self.running_var) - self.running_var)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, eps={self.eps:g}, momentum={self.momentum}"

@@ -49,14 +49,14 @@ class Stencil:
 
 
 class StencilModule(ConstantModule):
-    """A module with stencils: values are constants, the five tensors behind them buffers that several may share."""
+    """A module with stencils: values and the five tensors of integers behind them, which several may share."""
 
     def _register_places(self, name: str, tensors: tuple[Tensor, ...]) -> None:
         for i, tensor in enumerate(tensors[1:]):
-            self.register_buffer(f"{name}_{i}", tensor, persistent=False)
+            self.register_constant(f"{name}_{i}", tensor)
 
-    def _places(self, name: str) -> list[Tensor]:
-        return [self.get_buffer(f"{name}_{i}") for i in range(5)]
+    def _places(self, name: str, like: Tensor) -> list[Tensor]:
+        return [self.constant(f"{name}_{i}", like) for i in range(5)]
 
 
 @lru_cache(maxsize=32)
@@ -72,9 +72,9 @@ def build_stencils(
 ) -> dict[tuple[float, int], Stencil]:
     """The stencils of ``basis`` between two grids, turned by each of ``turns`` about its centre, by (turn, spin).
 
-    With ``spin`` = n > 0 each function appears twice, times cos(n t) and sin(n t) with t the angle of parallel
-    transport from the input to the output point: that carries the orientation frequency n of a field between their
-    frames. ``max_degree`` None switches the moment correction off.
+    With ``spin`` = n ≠ 0 each function appears twice, times cos(n t) and sin(n t) with t the angle of parallel
+    transport from the input to the output point: that carries the orientation frequency n, or the spin n, of a field
+    between their frames. ``max_degree`` None switches the moment correction off.
 
     Raises: ValueError where a cap holds no input point.
     """

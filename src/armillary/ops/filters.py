@@ -80,7 +80,8 @@ class SteerableBasis(FilterBasis):
 
     @abstractmethod
     def waves(self, order: int) -> tuple[tuple[int, int | None], ...]:
-        """For each radial function of |order| the places in the basis of its cosine and its sine (None for order 0)."""
+        """For each radial function of |order| the places in the basis of its cosine and its sine (None for order 0);
+        empty where the basis has none of that order."""
 
 
 def piecewise_gauss(breaks: tuple[float, ...], count: int) -> tuple[Tensor, Tensor]:
@@ -220,7 +221,7 @@ class Zernike(SteerableBasis):
     n_max: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.n_max, int) or self.n_max < 0:
+        if not isinstance(self.n_max, int) or isinstance(self.n_max, bool) or self.n_max < 0:
             raise ValueError(f"Zernike: got n_max = {self.n_max!r}, wanted an integer >= 0.")
 
     @property
