@@ -7,7 +7,7 @@ import torch
 
 from armillary.data import DataError
 from armillary.data.cmb import LensedSky, gaussian_coefficients, simulate, spectrum_of
-from armillary.data.cmb_delensing import DelensingDataset, gain
+from armillary.data.cmb_delensing import DelensingDataset, gain, quadratic_potential
 from armillary.data.draws import keyed_generator
 from armillary.harmonics import SHT, InverseSHT
 from armillary.spaces import Equiangular, GaussLegendre
@@ -29,12 +29,8 @@ def test_gaussian_coefficients_have_their_spectrum():
     for grid in (GaussLegendre(20), Equiangular(23)):  # the coefficients of a real field of that power
         field = InverseSHT(grid, 19)(c[:3])
         torch.testing.assert_close(SHT(grid, 19)(field), c[:3], rtol=1e-10, atol=1e-12)
-        torch.testing.assert_close(
-            grid.integrate(InverseSHT(grid, 19)(c[:1, :, :]) ** 2)
-            if grid.nlat == 20
-            else ((2 * l + 1) * power[:1]).sum(-1),
-            ((2 * l + 1) * power[:1]).sum(-1),
-        )
+    square = GaussLegendre(20).integrate(InverseSHT(GaussLegendre(20), 19)(c[:3]) ** 2)
+    torch.testing.assert_close(square, ((2 * l + 1) * power[:3]).sum(-1))
 
 
 def test_a_lower_lmax_is_the_truncated_sky():
@@ -92,6 +88,23 @@ def test_gain_is_the_best_factor_of_each_degree():
         assert bool((spectrum_of(factor * g * noisy - truth).mean(0)[1:] > best).all())
 
 
+def test_quadratic_potential_is_the_divergence():
+    """``∇·(a ∇b) = ½ (Δ(ab) + a Δb - b Δa)``, a = b/C; the potential that is left is minus it, times a factor."""
+    b = simulate(SMALL, range(2), "train", 0).truth
+    power = SMALL.unlensed[:16, None]
+    a = torch.where(power > 0, b / power.clamp(min=1e-300), 0.0)
+    l = torch.arange(16).double()[:, None]
+    square, grid = l * (l + 1), GaussLegendre(32)
+    inverse, forward = InverseSHT(grid, 15), SHT(grid, 15)
+    twice = -square * forward(inverse(a) * inverse(b))
+    twice += forward(inverse(a) * inverse(-square * b) - inverse(b) * inverse(-square * a))
+    wanted = twice / 2 / square.clamp(min=1) ** 2
+    got = quadratic_potential(b, SMALL)
+    assert float((got - wanted)[:, 1:].norm() / wanted[:, 1:].norm()) < 1e-12
+    data = DelensingDataset(SMALL, 24)
+    assert bool((data.gains["residual"][2:] < 0).all())
+
+
 def test_data_set_of_delensing():
     data = DelensingDataset(SMALL, 6)
     x, y = data[2]
@@ -124,6 +137,8 @@ def test_data_set_of_delensing():
         ({"stretch": 0}, "stretch = 0"),
         ({"stretch": 40.0}, "stretch = 40.0"),
         ({"noise_uk_arcmin": -1.0}, "noise_uk_arcmin"),
+        ({"noise_uk_arcmin": "3"}, "noise_uk_arcmin = '3'"),
+        ({"beam_arcmin": True}, "beam_arcmin = True"),
         ({"beam_arcmin": math.nan}, "beam_arcmin"),
         ({"lmax": 127}, "beyond the spectra"),
         ({"potential_reach": 6000}, "beyond the spectra"),
@@ -139,5 +154,26 @@ def test_bad_requests_are_errors():
         simulate(SMALL, range(0), "train", 0)
     with pytest.raises(ValueError, match="wanted one of train"):
         simulate(SMALL, range(1), "exam", 0)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="batch = -1"):
+        simulate(SMALL, range(1), "train", 0, batch=-1)
     with pytest.raises(DataError, match="at least one"):
         DelensingDataset(SMALL, 0)
+    tiny = LensedSky(lmax=4, stretch=120)
+    with pytest.raises(DataError, match="with the gains and scales of"):
+        DelensingDataset(SMALL, 1, "valid", 0, DelensingDataset(tiny, 1))
+
+
+def test_wrong_spectra_and_coefficients_are_errors():
+    for wrong, message in (
+        (-torch.ones(4), "negative or infinite power"),
+        (torch.tensor([1.0, math.inf]), "negative or infinite power"),
+        (torch.tensor([1.0, math.nan]), "negative or infinite power"),
+        (torch.ones(4, 4), "wanted real C_l"),
+        (torch.ones(0), "wanted real C_l"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            gaussian_coefficients(wrong, keyed_generator("test", 0))
+    square = torch.zeros(2, 4, 4, dtype=torch.complex128)
+    for pair in ((square[..., :3], None), (square[0, 0], None), (square, square[:, :1, :1])):
+        with pytest.raises(ValueError, match=r"wanted \(\.\.\., lmax \+ 1, lmax \+ 1\)"):
+            spectrum_of(*pair)

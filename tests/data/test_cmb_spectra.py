@@ -37,6 +37,10 @@ def test_no_potential_no_lensing():
     torch.testing.assert_close(lensed_spectrum(c, torch.zeros(41, dtype=torch.float64), 40), c, rtol=1e-11, atol=1e-12)
     with pytest.raises(ValueError, match="degrees 0 to 40"):
         lensed_spectrum(c, c, 41)
+    with pytest.raises(ValueError, match="the potential has negative"):
+        lensed_spectrum(c, -c, 4)
+    with pytest.raises(ValueError, match="the spectrum has shape"):
+        lensed_spectrum(c[None], c, 0)
 
 
 def test_a_constant_is_not_lensed_and_power_is_kept():
@@ -60,7 +64,7 @@ def test_stretching():
     l = torch.arange(64).double()
     per_log = ((l * (l + 1)) * p * l * l)[10] / 40**2  # deflections grow with angles
     assert float(per_log) == pytest.approx(float(400.0**2 * 10 * 11 * 1600 * table.pp[400]), rel=1e-12)
-    for bad in ((0, 5), (2.5, 5), (True, 5), (3, 0)):
+    for bad in ((0, 5), (2.5, 5), (True, 5), (3, 0), (3, 5.0), (3, True)):
         with pytest.raises(ValueError, match="integers >= 1"):
             stretched(table.tt, *bad)
     with pytest.raises(ValueError, match="beyond the table"):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from armillary.data.lensing import Lensing, displaced
+from armillary.data.lensing import GradientProduct, Lensing, displaced
 from armillary.groups import random_rotation
 from armillary.harmonics import SHT, InverseSHT, evaluate, random_field, rotate_coefficients
 from armillary.spaces import Equiangular, GaussLegendre
@@ -86,6 +86,34 @@ def test_lensing_commutes_with_rotations():
     assert float((turned - other).norm() / wanted.norm()) > 1e-2
 
 
+@pytest.mark.parametrize("lmax", [6, 7])
+def test_gradient_product_is_that_of_laplacians(lmax):
+    """``2 ∇a·∇b = Δ(ab) - a Δb - b Δa``."""
+    a, b = coefficients(lmax, 2, 0), coefficients(lmax, 2, 1)
+    grid = GaussLegendre(2 * lmax + 1)
+    l = torch.arange(2 * lmax + 1).double()[:, None]
+    square = l * (l + 1)
+
+    def field(c: Tensor) -> Tensor:
+        return InverseSHT(grid, lmax)(c)
+
+    product = -square * SHT(grid)(field(a) * field(b))
+    product += SHT(grid)(field(a) * field(square[: lmax + 1] * b) + field(b) * field(square[: lmax + 1] * a))
+    wanted = product[:, : lmax + 1, : lmax + 1] / 2
+    got = GradientProduct(lmax)(a, b)
+    torch.testing.assert_close(got, wanted, rtol=0, atol=1e-12 * float(wanted.abs().max()))
+
+
+def test_no_skies_and_single_precision():
+    lensing = Lensing(GaussLegendre(12), 8, 9)
+    T, phi = coefficients(8, 2, 0, 1.0), 0.01 * coefficients(8, 2, 1, 2.0)
+    for remap in (lensing.lens, lensing.delens):
+        assert remap(T[:0], phi[:0]).shape == (0, 10, 10)
+        single = remap(T.to(torch.complex64), phi.to(torch.complex64))
+        assert single.dtype == torch.complex128
+        torch.testing.assert_close(single, remap(T, phi), rtol=0, atol=1e-5)
+
+
 def test_bad_input_is_an_error():
     with pytest.raises(ValueError, match="finer grid"):
         Lensing(GaussLegendre(8), 10, 5)
@@ -95,5 +123,7 @@ def test_bad_input_is_an_error():
         lensing.lens(c, coefficients(9, 1, 1))
     with pytest.raises(ValueError, match="the field has shape"):
         lensing.lens(c.real, c)
+    with pytest.raises(ValueError, match="got 2 fields and 1 potentials"):
+        lensing.lens(coefficients(8, 2, 0), c)
     with pytest.raises(ValueError, match="folds the sky"):
         lensing.delens(c, 0.5 * c)

@@ -61,3 +61,12 @@ def test_high_degrees() -> None:
 def test_no_triangle(degrees: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="wanted"):
         clebsch_gordan_real(*degrees)
+
+
+def test_who_asks_first_does_not_matter() -> None:
+    """They are kept: with values, whatever the default device of the first caller."""
+    with torch.device("meta"):
+        clebsch_gordan_real(5, 2, 4)
+    C = clebsch_gordan_real(5, 2, 4)
+    assert C.device.type == "cpu"
+    torch.testing.assert_close(C.square().sum(), torch.tensor(9.0, dtype=torch.float64))

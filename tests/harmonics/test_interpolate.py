@@ -81,6 +81,33 @@ def test_bad_input_is_an_error():
         layer(torch.zeros(2, 1, 8, 16), POLES.expand(3, -1, -1))
     with pytest.raises(ValueError, match="points have shape"):
         layer(torch.zeros(2, 1, 8, 16), POLES[:, :2])
+    with pytest.raises(ValueError, match=r"points are torch\.complex128"):
+        layer(torch.zeros(2, 1, 8, 16), POLES + 0j)
+    for wrong in (torch.zeros(3, 8, 16), torch.zeros(4, 8, 16), torch.zeros(8, 16), torch.zeros(2, 8, 16).long()):
+        with pytest.raises(ValueError, match=r"wants real \(\.\.\., 2, nlat, nlon\)"):
+            tangent_vectors(wrong, grid)
+
+
+def test_empty_batches_and_built_on_the_meta_device():
+    grid = Equiangular(10)
+    with torch.device("meta"):
+        layer, gradient = Interpolate(grid), Gradient(grid)
+    f = random_field(grid, 9, (2, 1), seeded())
+    torch.testing.assert_close(layer(f, POLES), Interpolate(grid)(f, POLES), rtol=0, atol=0)
+    c = SHT(grid)(f[:, 0])
+    torch.testing.assert_close(gradient(c), Gradient(grid)(c), rtol=0, atol=0)
+    assert layer(f[:0], POLES).shape == (0, 1, 5)
+    assert layer(f[:, :0], POLES).shape == (2, 0, 5)
+    assert layer(f, POLES[:0]).shape == (2, 1, 0)
+    assert gradient(c[:0]).shape == (0, 2, *grid.shape)
+
+
+def test_both_compile_as_one_graph():
+    grid = Equiangular(6)
+    f = random_field(grid, 5, (1, 1), seeded())
+    for layer, inputs in ((Interpolate(grid), (f, points(4))), (Gradient(grid), (SHT(grid)(f[:, 0]),))):
+        compiled = torch.compile(layer, backend="eager", fullgraph=True)
+        torch.testing.assert_close(compiled(*inputs), layer(*inputs), rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("grid", [Equiangular(11), GaussLegendre(10), Equiangular(12, poles=True)], ids=repr)

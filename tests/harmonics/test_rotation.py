@@ -133,6 +133,9 @@ def test_errors() -> None:
         rotate_coefficients(torch.zeros(3, 4, dtype=torch.complex64), EYE)
     with pytest.raises(ValueError, match="wanted complex"):
         rotate_coefficients(torch.zeros(3, 3), EYE)
+    for wrong in (torch.zeros(5, dtype=torch.complex64), torch.zeros((), dtype=torch.complex64)):
+        with pytest.raises(ValueError, match="wanted complex"):
+            rotate_coefficients(wrong, EYE)
 
 
 def polynomial_on_so3(seed: int) -> Callable[[Tensor], Tensor]:

@@ -213,6 +213,22 @@ def test_constants_keep_float64_and_half_precision_is_lifted() -> None:
     assert transform(x.half()).dtype == torch.complex64
 
 
+@pytest.mark.parametrize("table", [False, True])
+def test_constants_survive_the_meta_device_and_inference_mode(table: bool) -> None:
+    """Sizes of their own for each mode: what is kept for the process must not be spoilt by who asks first."""
+    for grid, mode in ((Equiangular(6, 11), torch.device("meta")), (Equiangular(7, 13), torch.inference_mode())):
+        space = OrientedGrid(grid, grid.nlon)
+        with mode:
+            built = [kind(space, table=table) for kind in (ComplexSO3Transform, InverseComplexSO3Transform)]
+        moved = [kind(space, table=table).to("meta") for kind in (ComplexSO3Transform, InverseComplexSO3Transform)]
+        z = torch.complex(samples(space, 1), samples(space, 1, seed=1)).requires_grad_()
+        wanted = InverseComplexSO3Transform(space, table=table)(ComplexSO3Transform(space, table=table)(z))
+        for forward, back in (built, [m.to_empty(device="cpu") for m in moved]):
+            got = back(forward(z))
+            torch.testing.assert_close(got, wanted, rtol=0, atol=0)
+            got.abs().sum().backward()
+
+
 def test_wrong_input() -> None:
     space = OrientedGrid(Equiangular(8, 8), 8)
     with pytest.raises(ValueError, match=r"lmax = 4.*holds 0 <= lmax <= 3"):

@@ -93,6 +93,8 @@ def test_wrong_input() -> None:
     blocks = SO3Blocks(2)
     with pytest.raises(ValueError, match="lmax = -1"):
         SO3Blocks(-1)
+    with pytest.raises(ValueError, match="half = 'no'"):
+        SO3Blocks(1, "no")  # type: ignore[arg-type]
     for wrong in (randn(35), torch.zeros(35), randn(22, 1), torch.zeros(())):
         with pytest.raises(ValueError, match=r"wants \(\.\.\., 22\)"):
             blocks.split(wrong)

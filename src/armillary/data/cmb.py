@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from armillary.data.cmb_spectra import lensed_spectrum, planck2018, stretched
+from armillary.data.cmb_spectra import check_spectrum, lensed_spectrum, planck2018, stretched
 from armillary.data.draws import keyed_generator
 from armillary.data.lensing import Lensing
 from armillary.data.spec import SPLITS, Split
@@ -46,7 +46,8 @@ class LensedSky:
                 raise ValueError(f"LensedSky: got {name} = {value!r}, wanted an integer >= {least}.")
         for name in ("noise_uk_arcmin", "beam_arcmin"):
             value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not (number and math.isfinite(value) and value >= 0):
                 raise ValueError(f"LensedSky: got {name} = {value!r}, wanted a number >= 0.")
         table = planck2018().lmax
         if max(self.stretch * self.lmax_simulated, self.potential_reach) > table:
@@ -109,7 +110,9 @@ def gaussian_coefficients(spectrum: Tensor, generator: np.random.Generator) -> T
 
     Drawn degree by degree: with the same generator a field of lower lmax is the truncated one, whatever grid it is
     put on.
+    Raises: ValueError for a spectrum of another shape than (lmax + 1,), or with negative or infinite power.
     """
+    check_spectrum(spectrum)
     size = len(spectrum)
     out = np.zeros((size, size), dtype=np.complex128)
     for l in range(size):
@@ -121,17 +124,27 @@ def gaussian_coefficients(spectrum: Tensor, generator: np.random.Generator) -> T
 
 def spectrum_of(a: Tensor, b: Tensor | None = None) -> Tensor:
     """The (cross-)power of each degree, ``Σ_m Re a_lm b_lm* / (2l + 1)``: (..., lmax + 1, lmax + 1), m ≥ 0 → (...,
-    lmax + 1)."""
+    lmax + 1).
+
+    Raises: ValueError for coefficients of another shape.
+    """
+    for c in (a, a if b is None else b):
+        if c.ndim < 2 or c.shape[-1] != c.shape[-2] or c.shape[-1] != a.shape[-1]:
+            raise ValueError(
+                f"got coefficients of shape {tuple(c.shape)}, wanted (..., lmax + 1, lmax + 1), index (l, m)."
+            )
     product = (a * (a if b is None else b).conj()).real.tril()
     l = torch.arange(a.shape[-1], device=a.device, dtype=product.dtype)
     return (2 * product.sum(-1) - product[..., 0]) / (2 * l + 1)
 
 
 def simulate(sky: LensedSky, indices: range, split: Split, seed: int, batch: int = 4) -> Skies:
-    """Skies number ``indices`` of a split: pure functions of (sky, seed, split, number).
+    """Skies number ``indices`` of a split: pure functions of (sky, seed, split, number), ``batch`` lensed at once.
 
-    Raises: ValueError for an unknown split or no skies.
+    Raises: ValueError for an unknown split, no skies, or a batch below 1.
     """
+    if batch < 1:
+        raise ValueError(f"got batch = {batch}, wanted at least 1 sky at once.")
     if split not in SPLITS or not len(indices):
         raise ValueError(
             f"got split {split!r} and {len(indices)} skies, wanted one of {', '.join(SPLITS)} and at least one."

@@ -51,7 +51,7 @@ def filtered_potential(skies: Skies, sky: LensedSky) -> Tensor:
 
 def quadratic_potential(delensed: Tensor, sky: LensedSky) -> Tensor:
     """What lensing a delensed map still shows, by the quadratic estimator of temperature, up to a factor of each
-    degree.
+    degree, which is negative.
 
         Δ² ψ = ∇·(T̄ ∇T),    T̄ = T_lm / C_l,
 
@@ -96,16 +96,21 @@ class DelensingDataset(FieldDataset):
     of unit variance over the training skies. Gains and scales are measured on the training skies and handed on by
     ``for_split``.
 
-    Raises: DataError for fewer than one sky.
+    Raises: DataError for fewer than one sky, or where ``like`` has other skies; ValueError for an unknown split.
     """
 
     scales: Tensor
+    sky: LensedSky
 
     def __init__(
         self, sky: LensedSky, count: int, split: Split = "train", seed: int = 0, like: DelensingDataset | None = None
     ) -> None:
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
             raise DataError(f"got {count!r} skies for the {split} split, wanted at least one.")
+        if like is not None and like.sky != sky:
+            raise DataError(
+                f"got {sky} with the gains and scales of {like.sky}: take for_split of a data set of its own."
+            )
         grid = GaussLegendre(sky.lmax + 1)
         super().__init__(FieldSpec("regression", grid, INPUTS, ("unlensed",)))
         self.sky, self.count, self.split, self.seed, self.grid = sky, count, split, seed, grid
@@ -143,12 +148,16 @@ class DelensingDataset(FieldDataset):
     def field(self, coefficients: Tensor) -> Tensor:
         """Coefficients in μK to a field with equal power in every degree: (B, lmax + 1, lmax + 1) → (B, nlat, nlon)
         float32."""
-        return InverseSHT(self.grid, self.sky.lmax)(coefficients * self.weights[:, None]).float()
+        weights = self.weights.to(coefficients.device)
+        return self._synthesis(coefficients)(coefficients * weights[:, None]).float()
 
     def coefficients(self, field: Tensor) -> Tensor:
         """The inverse of ``field``: (..., nlat, nlon) → (..., lmax + 1, lmax + 1), μK. Degree 0 is dropped."""
-        inverse = torch.where(self.weights > 0, 1 / self.weights.clamp(min=1e-300), 0.0)
-        return SHT(self.grid, self.sky.lmax)(field.double()) * inverse[:, None]
+        inverse = torch.where(self.weights > 0, 1 / self.weights.clamp(min=1e-300), 0.0).to(field.device)
+        return SHT(self.grid, self.sky.lmax).to(field.device)(field.double()) * inverse[:, None]
+
+    def _synthesis(self, like: Tensor) -> InverseSHT:
+        return InverseSHT(self.grid, self.sky.lmax).to(like.device)
 
     def _inputs(self, scales: Tensor | None) -> tuple[Tensor, Tensor]:
         synthesis, found = InverseSHT(self.grid, self.sky.lmax), self.estimates
@@ -176,4 +185,4 @@ class DelensingDataset(FieldDataset):
 
     def denormalize(self, prediction: Tensor) -> Tensor:
         """A field with equal power in every degree as the map in μK."""
-        return InverseSHT(self.grid, self.sky.lmax)(self.coefficients(prediction)).to(prediction.dtype)
+        return self._synthesis(prediction)(self.coefficients(prediction)).to(prediction.dtype)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from armillary.data.arrays import open_npz, read_array
 from armillary.data.spec import DataError
+from armillary.ops.constants import cached_constant
 from armillary.ops.quadrature import gauss_legendre
 from armillary.ops.wigner import wigner_d
 
@@ -34,7 +34,7 @@ class CMBSpectra:
         return len(self.tt) - 1
 
 
-@lru_cache(maxsize=1)
+@cached_constant(1)
 def planck2018(path: Path = _FILE) -> CMBSpectra:
     """The spectra of the best fit of Planck 2018 (ΛCDM; TT,TE,EE+lowE+lensing), l ≤ 5000, computed with CAMB 2.0.5.
 
@@ -59,6 +59,18 @@ def planck2018(path: Path = _FILE) -> CMBSpectra:
     return CMBSpectra(**{name: v / (l * (l + 1)) ** (2 if name == "pp" else 1) for name, v in table.items()})
 
 
+def check_spectrum(spectrum: Tensor, name: str = "spectrum") -> None:
+    """Raise a ValueError unless a spectrum is (lmax + 1,) real, lmax >= 0, finite and nowhere negative."""
+    if spectrum.ndim != 1 or not len(spectrum) or spectrum.is_complex():
+        raise ValueError(
+            f"the {name} has shape {tuple(spectrum.shape)} and dtype {spectrum.dtype}, wanted real C_l, (lmax + 1,)."
+        )
+    if not bool((torch.isfinite(spectrum) & (spectrum >= 0)).all()):
+        raise ValueError(
+            f"the {name} has negative or infinite power, from {float(spectrum.min()):.3g}: wanted C_l >= 0."
+        )
+
+
 def stretched(spectrum: Tensor, stretch: int, lmax: int, potential: bool = False) -> Tensor:
     """The spectrum of a sky whose angles are ``stretch`` times as large: degree l is degree L = stretch·l of the real
     one.
@@ -67,10 +79,10 @@ def stretched(spectrum: Tensor, stretch: int, lmax: int, potential: bool = False
     ``C'_l = s⁶ C_{sl}``. (lmax + 1,) float64, 0 at l = 0. A patch of the flat sky blown up to a sphere: curvature is
     not stretched along, which matters for the lowest degrees only.
 
-    Raises: ValueError for a stretch below 1, or where the table ends before stretch·lmax.
+    Raises: ValueError for a stretch or lmax that is no integer >= 1, or where the table ends before stretch·lmax.
     """
-    if isinstance(stretch, bool) or not isinstance(stretch, int) or stretch < 1 or lmax < 1:
-        raise ValueError(f"got stretch = {stretch!r}, lmax = {lmax}, wanted integers >= 1.")
+    if any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in (stretch, lmax)):
+        raise ValueError(f"got stretch = {stretch!r}, lmax = {lmax!r}, wanted integers >= 1.")
     if stretch * lmax >= len(spectrum):
         raise ValueError(
             f"got stretch = {stretch}, lmax = {lmax}: degree {stretch * lmax} is beyond the table, which ends at "
@@ -91,13 +103,16 @@ def lensed_spectrum(spectrum: Tensor, potential: Tensor, lmax: int) -> Tensor:
     d^l_00 dcos β. All orders in σ², the first two in A, on the curved sky. Shapes: (lmax_T + 1,), (lmax_φ + 1,) →
     (lmax + 1,), float64.
 
-    Raises: ValueError where lmax exceeds the degrees of ``spectrum``.
+    Raises: ValueError where lmax exceeds the degrees of ``spectrum``, or for spectra that are empty or have negative or
+    infinite power.
     Source: Challinor & Lewis 2005 (astro-ph/0502425), Lewis & Challinor 2006 (astro-ph/0601594), section 4; pinned by
     ``tests/data/test_cmb_spectra.py`` against CAMB and by ``tests/data/test_cmb.py`` against simulated skies.
     """
     most = len(spectrum) - 1
     if not 0 <= lmax <= most:
         raise ValueError(f"got lmax = {lmax}, the spectrum has degrees 0 to {most}.")
+    for name, c in (("spectrum", spectrum), ("potential", potential)):
+        check_spectrum(c, name)
     theta, weights = gauss_legendre(most + lmax // 2 + 64)
     one, zero = torch.ones(1, 1, dtype=torch.long), torch.zeros_like(theta)
     orders = torch.tensor([[1], [1]])

@@ -43,7 +43,8 @@ class Lensing(ConstantModule):
     it is sampled on ``grid``, and what of it is kept, degrees ≤ ``lmax_out``, is exact as far as power beyond
     ``grid``'s reach is negligible. ``lmax``: the highest degree of T and φ.
 
-    Shapes: coefficients complex (B, lmax + 1, lmax + 1) → (B, lmax_out + 1, lmax_out + 1), float64 within.
+    Shapes: coefficients complex (B, L, L) of field and potential, L ≤ lmax + 1 → complex128 (B, lmax_out + 1,
+    lmax_out + 1).
     Raises: ValueError for coefficients of other shapes, grids that cannot hold the degrees, a potential whose map
     folds.
     Source: Lewis 2005 (astro-ph/0502469) for remapping along geodesics; pinned by ``tests/data/test_lensing.py``.
@@ -51,13 +52,13 @@ class Lensing(ConstantModule):
 
     def __init__(self, grid: SphereGrid, lmax: int, lmax_out: int, taps: int = 8) -> None:
         super().__init__()
+        if grid.lmax < lmax:
+            raise ValueError(f"Lensing: got lmax = {lmax} on {grid}, which holds {grid.lmax}: take a finer grid.")
         self.grid, self.lmax, self.lmax_out = grid, lmax, lmax_out
         between = Equiangular(lmax + 2)  # a gradient of degree lmax has Cartesian components of degree lmax + 1
         self.interpolate = Interpolate(between, taps)
         self.field = InverseSHT(between, lmax)
-        self.gradient_between, self.gradient = Gradient(between, lmax), Gradient(grid, min(lmax, grid.lmax))
-        if grid.lmax < lmax:
-            raise ValueError(f"Lensing: got lmax = {lmax} on {grid}, which holds {grid.lmax}: take a finer grid.")
+        self.gradient_between, self.gradient = Gradient(between, lmax), Gradient(grid, lmax)
         self.analysis = SHT(grid, lmax_out)
         self.register_constant("points", grid.points.reshape(-1, 3))
 
@@ -104,6 +105,12 @@ class Lensing(ConstantModule):
         coefficients, potential = (
             self._padded(c, name) for c, name in ((coefficients, "field"), (potential, "potential"))
         )
+        if len(coefficients) != len(potential):
+            raise ValueError(
+                f"got {len(coefficients)} fields and {len(potential)} potentials, wanted one for each: expand them."
+            )
+        if not len(potential):
+            return coefficients.new_zeros(0, self.lmax_out + 1, self.lmax_out + 1)
         values = self.values(coefficients, points(potential))
         return self.analysis(values.reshape(-1, *self.grid.shape))
 

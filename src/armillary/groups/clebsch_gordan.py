@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from armillary.groups.so3 import real_to_complex
+from armillary.ops.constants import cached_constant
 
 PHASE_VERSION = 1
 """Counts the changes of phase of the real coefficients; what was trained with them belongs to one version."""
@@ -27,7 +27,7 @@ def check_triangle(l1: int, l2: int, l3: int) -> None:
         raise ValueError(f"got degrees {l1}, {l2}, {l3}, wanted |l1 - l2| <= l3 <= l1 + l2.")
 
 
-@lru_cache(maxsize=512)
+@cached_constant(512)
 def clebsch_gordan_complex(l1: int, l2: int, l3: int) -> Tensor:
     """``C[m1, m2, m3] = <l1 m1 l2 m2 | l3 m3>`` for the complex basis, (2l1 + 1, 2l2 + 1, 2l3 + 1) float64.
 
@@ -66,7 +66,7 @@ def _root(square: Fraction) -> float:
     return math.ldexp(math.isqrt((square.numerator << shift) // square.denominator), -shift // 2)
 
 
-@lru_cache(maxsize=512)
+@cached_constant(512)
 def clebsch_gordan_real(l1: int, l2: int, l3: int) -> Tensor:
     """Coefficients for the real basis ordered m = -l..l, (2l1 + 1, 2l2 + 1, 2l3 + 1) float64; treat as read-only.
 

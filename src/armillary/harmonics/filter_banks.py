@@ -17,6 +17,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from armillary.ops.constants import cached_constant
 from armillary.ops.quadrature import gauss_legendre
 
 TOLERANCE = 1e-12
@@ -130,12 +131,11 @@ def _bump(u: Tensor) -> Tensor:
     return torch.exp(-1 / (1 - u.square()).clamp(min=1e-300))
 
 
-@lru_cache(maxsize=1)
+@cached_constant(1)
 def _rule() -> tuple[Tensor, Tensor]:
     """Gauss–Legendre nodes in (-1, 1) and weights of sum 2."""
-    with torch.device("cpu"), torch.inference_mode(False):  # the values are kept for all who ask for them later
-        colatitudes, weights = gauss_legendre(96)
-        return torch.cos(colatitudes), weights
+    colatitudes, weights = gauss_legendre(96)
+    return torch.cos(colatitudes), weights
 
 
 @lru_cache(maxsize=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from armillary.harmonics.rotation import _full_orders
+from armillary.harmonics.rotation import full_orders
 from armillary.harmonics.spin import InverseSpinSHT
 from armillary.spaces import SphereGrid
 
@@ -35,7 +35,7 @@ class Gradient(nn.Module):
                 f"wants complex (..., {size}, {size}): build it with the lmax of the SHT that made them."
             )
         degrees = torch.arange(size, device=coefficients.device, dtype=coefficients.real.dtype)
-        field = self.synthesis(_full_orders(coefficients) * -(degrees * (degrees + 1)).sqrt()[:, None])
+        field = self.synthesis(full_orders(coefficients) * -(degrees * (degrees + 1)).sqrt()[:, None])
         return torch.view_as_real(field).movedim(-1, -3)
 
 
@@ -44,8 +44,15 @@ def tangent_vectors(components: Tensor, grid: SphereGrid) -> Tensor:
 
     Unlike the components, the Cartesian ones of a smooth field are smooth at the poles; those of the gradient of a
     field of degree lmax have degree lmax + 1.
+
+    Raises: ValueError where the components are not two real numbers at each point of the grid.
     """
     grid.check_field(components, "tangent_vectors")
+    if components.shape[-3:-2] != (2,) or not components.is_floating_point():
+        raise ValueError(
+            f"components have shape {tuple(components.shape)} and dtype {components.dtype}, tangent_vectors wants real "
+            f"(..., 2, nlat, nlon), along θ and φ, as Gradient gives them."
+        )
     theta, phi = grid.colatitudes[:, None], grid.longitudes[None, :]
     cos, sin = torch.cos(theta), torch.sin(theta)
     zero = torch.zeros_like(cos * phi)

@@ -25,11 +25,12 @@ class Interpolate(ConstantModule):
     is about 10^(1 - w) down to rounding.
 
     Shapes: x ``(B, C, *grid.shape)`` real, points ``(B, P, 3)`` unit vectors, or (P, 3) for all of a batch → ``(B, C,
-    P)``. Works in the precision of x, half precision in float32; differentiable in x and in the points. Cost
+    P)``; lengths of the points do not enter. Works in the precision of x, half precision in float32, and the points
+    are cast to it. Differentiable in x, and in points off the poles (there the longitude has no derivative: NaN). Cost
     O(nlat² log nlat + w² P) per field.
 
     Raises: ValueError for a grid with poles, an odd number of longitudes or fewer than 2·nlat - 1, taps outside
-    2..14, x off the grid, points of another shape.
+    2..14, x off the grid, points that are complex or of another shape.
     Source: Fessler & Sutton 2003 for the kernel, Potts & Van Buynder 2015 for the double cover; pinned by
     ``tests/harmonics/test_interpolate.py`` against ``harmonics.evaluate``.
     """
@@ -45,14 +46,12 @@ class Interpolate(ConstantModule):
             raise ValueError(f"Interpolate: got taps = {taps!r}, wanted an integer from 2 to 14.")
         self.grid, self.taps, self.beta = grid, taps, 2.34 * taps
         self.fine = (OVERSAMPLING * 2 * grid.nlat, OVERSAMPLING * grid.nlon)
-        along_theta = self._correction(2 * grid.nlat)
-        self.register_constant("along_theta", along_theta)
-        self.register_constant("along_phi", self._correction(grid.nlon)[: grid.nlon // 2 + 1])
         first = math.pi / (2 * grid.nlat)  # the colatitude of the first ring
-        frequencies = torch.fft.fftfreq(2 * grid.nlat, 1 / (2 * grid.nlat), dtype=torch.float64)
-        self.register_constant(
-            "shift", torch.view_as_real(torch.polar(torch.ones_like(frequencies), -frequencies * first))
-        )
+        with torch.device("cpu"):
+            self.register_constant("along_theta", self._correction(2 * grid.nlat))
+            self.register_constant("along_phi", self._correction(grid.nlon)[: grid.nlon // 2 + 1])
+            angles = -first * torch.fft.fftfreq(2 * grid.nlat, 1 / (2 * grid.nlat), dtype=torch.float64)
+            self.register_constant("shift", torch.stack([torch.cos(angles), torch.sin(angles)], -1))
 
     def _correction(self, size: int) -> Tensor:
         """1/ψ̂ at the integer frequencies of ``size`` samples, 0 at Nyquist, (size,)."""
@@ -69,7 +68,11 @@ class Interpolate(ConstantModule):
             raise ValueError(f"x has shape {tuple(x.shape)}, {x.dtype}: Interpolate wants a real (B, C, nlat, nlon).")
         if points.shape[-1:] != (3,) or points.ndim not in (2, 3) or (points.ndim == 3 and len(points) != len(x)):
             raise ValueError(f"points have shape {tuple(points.shape)}, wanted (P, 3) or ({len(x)}, P, 3).")
+        if points.is_complex():
+            raise ValueError(f"points are {points.dtype}, Interpolate wants real unit vectors (x, y, z).")
         x = x.to(torch.promote_types(x.dtype, torch.float32))
+        if not x.numel():
+            return x.new_zeros(*x.shape[:2], points.shape[-2])  # Fourier transforms of nothing are an error
         fine = self._refined(x).flatten(-2)
         p = points.to(x.dtype).expand(len(x), -1, 3)
         theta = torch.atan2(torch.hypot(p[..., 0], p[..., 1]), p[..., 2])

@@ -10,7 +10,6 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +18,7 @@ from armillary.harmonics.filter_banks import FilterBank
 from armillary.harmonics.sht import SHT, InverseSHT
 from armillary.harmonics.so3 import InverseSO3Transform, SO3Transform
 from armillary.harmonics.so3_blocks import SO3Blocks, degrees_of
-from armillary.ops.constants import ConstantModule
+from armillary.ops.constants import ConstantModule, cached_constant
 from armillary.spaces import GaussLegendre, OrientedGrid
 
 
@@ -88,7 +87,7 @@ class Needlets:
         return torch.tensor(rows, dtype=torch.float64, device="cpu")
 
 
-@lru_cache(maxsize=32)
+@cached_constant(32)
 def _bands(needlets: Needlets) -> tuple[Band, ...]:
     degrees = torch.arange(needlets.lmax + 1, dtype=torch.float64, device="cpu")
     left, details = torch.ones_like(degrees), []

@@ -23,9 +23,9 @@ def rotate_coefficients(coefficients: Tensor, R: Tensor) -> Tensor:
 
     Raises: ValueError if R is not a rotation or the coefficients have neither shape.
     """
-    size = coefficients.shape[-2]
+    size = coefficients.shape[-2] if coefficients.ndim > 1 else 0
     lmax = size - 1
-    if coefficients.shape[-1] not in (size, 2 * lmax + 1) or not coefficients.is_complex():
+    if not size or coefficients.shape[-1] not in (size, 2 * lmax + 1) or not coefficients.is_complex():
         raise ValueError(
             f"coefficients have shape {tuple(coefficients.shape)} and dtype {coefficients.dtype}, wanted complex "
             f"(..., lmax + 1, lmax + 1) or (..., lmax + 1, 2·lmax + 1)."
@@ -37,7 +37,7 @@ def rotate_coefficients(coefficients: Tensor, R: Tensor) -> Tensor:
     device, real = coefficients.device, coefficients.dtype.to_real()
     left = _phases(rows, alpha).to(device, coefficients.dtype)
     right = _phases(columns, gamma).to(device, coefficients.dtype)
-    full = (_full_orders(coefficients) if half else coefficients) * right
+    full = (full_orders(coefficients) if half else coefficients) * right
 
     def active(l: int) -> tuple[slice, slice]:
         return (slice(0, l + 1) if half else slice(lmax - l, lmax + l + 1), slice(lmax - l, lmax + l + 1))
@@ -58,8 +58,11 @@ def _phases(orders: Tensor, angle: float) -> Tensor:
     return torch.polar(torch.ones(len(orders), dtype=torch.float64), -orders.double() * angle)
 
 
-def _full_orders(half: Tensor) -> Tensor:
-    """From m ≥ 0 to m = -lmax..lmax by ``f_{l,-m} = (-1)^m f_lm*``; the order m = 0 is made real."""
+def full_orders(half: Tensor) -> Tensor:
+    """All orders of a real field from those with m ≥ 0, ``f_{l,-m} = (-1)^m f_lm*``; the order m = 0 is made real.
+
+    Shapes: complex ``(..., lmax + 1)``, index m ≥ 0, last → ``(..., 2·lmax + 1)``, index m = -lmax..lmax.
+    """
     size = half.shape[-1]
     sign = 1.0 - 2.0 * (torch.arange(1, size, device=half.device) % 2)
     negative = (half[..., 1:].conj() * sign.to(half.dtype)).flip(-1)

@@ -8,12 +8,10 @@ kept: coefficients are complex, shape ``(..., lmax + 1, lmax + 1)``, index (l, m
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 from torch import Tensor
 
-from armillary.ops.constants import ConstantModule
+from armillary.ops.constants import ConstantModule, cached_constant
 from armillary.ops.integers import checked_integer
 from armillary.ops.legendre import legendre
 from armillary.ops.legendre_blocks import legendre_tables, tabulates
@@ -23,7 +21,7 @@ from armillary.ops.wigner import legendre_table
 from armillary.spaces import SphereGrid
 
 
-@lru_cache(maxsize=8)
+@cached_constant(8)
 def grid_legendre(grid: SphereGrid, lmax: int, spin: int = 0, negative: bool = False) -> Tensor:
     """The Legendre functions at the rings of a grid, (orders, lmax + 1, nlat) float64; treat as read-only.
 
@@ -61,7 +59,7 @@ def ring_integrals(rings: Tensor, even: Tensor, odd: Tensor, first_order: int) -
     return out
 
 
-@lru_cache(maxsize=4)
+@cached_constant(4)
 def _tables(grid: SphereGrid, lmax: int) -> list[Tensor]:
     return legendre_tables(_to_equator(grid), lmax)
 

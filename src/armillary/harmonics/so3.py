@@ -12,13 +12,12 @@ rotation as the coefficients of a field on the sphere do: a function that does n
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from armillary.harmonics.so3_blocks import SO3Blocks, full_places, half_places, real_part
-from armillary.ops.constants import ConstantModule
+from armillary.ops.constants import ConstantModule, cached_constant
 from armillary.ops.so3 import so3_fourier
 from armillary.ops.wigner_rows import tabulates_so3, wigner_table
 from armillary.spaces import OrientedGrid, SphereGrid
@@ -39,7 +38,7 @@ def check_so3_lmax(space: OrientedGrid, lmax: int | None) -> int:
     return lmax
 
 
-@lru_cache(maxsize=4)
+@cached_constant(4)
 def _table(grid: SphereGrid, lmax: int) -> Tensor:
     return wigner_table(grid.colatitudes, lmax)
 
@@ -53,7 +52,7 @@ class _WignerStage(ConstantModule):
         self.blocks = SO3Blocks(self.lmax)
         self.tabulated = tabulates_so3(self.lmax, space.grid.nlat) if table is None else table
         self.register_constant("colatitudes", space.grid.colatitudes)
-        empty = torch.zeros(0, dtype=torch.float64)
+        empty = torch.zeros(0, dtype=torch.float64, device="cpu")
         self.register_constant("functions", _table(space.grid, self.lmax) if self.tabulated else empty)
 
     def _fourier(self, x: Tensor, forms: list[Tensor], synthesis: bool) -> Tensor:
@@ -119,7 +118,7 @@ class InverseSO3Transform(_WignerStage):
         return self._fourier(flat, [], True).reshape(*coefficients.shape[:-1], *self.space.shape)
 
 
-class ComplexSO3Transform(nn.Module):
+class ComplexSO3Transform(ConstantModule):
     """Fourier transform of complex functions on SO(3): ``c_lmn = ∫ f(R) E_lmn(R)* dR``, those of the real and of the
     imaginary part put together.
 
@@ -129,27 +128,23 @@ class ComplexSO3Transform(nn.Module):
     Raises: ValueError if the space cannot hold ``lmax``, or if x does not lie on it or is real.
     """
 
-    places: Tensor
-    negative: Tensor
-    sign: Tensor
-
     def __init__(self, space: OrientedGrid, lmax: int | None = None, table: bool | None = None) -> None:
         super().__init__()
         self.transform = SO3Transform(space, lmax, table)
         self.blocks = SO3Blocks(self.transform.lmax, half=False)
         for name, value in zip(("places", "negative", "sign"), full_places(self.blocks.lmax), strict=True):
-            self.register_buffer(name, value, persistent=False)
+            self.register_constant(name, value)
 
     def forward(self, x: Tensor) -> Tensor:
         if not x.is_complex():
             raise ValueError(f"x is {x.dtype}, ComplexSO3Transform wants a complex function: take SO3Transform.")
-        real, imaginary = self.transform(torch.stack([x.real, x.imag]))[..., self.places].unbind(0)
-        here = real + 1j * imaginary
-        there = self.sign.to(x.dtype) * (real - 1j * imaginary).conj()
-        return torch.where(self.negative, there, here)
+        c = self.transform(torch.stack([x.real, x.imag]))
+        real, imaginary = c[..., self.constant("places", c)].unbind(0)
+        there = self.constant("sign", c) * (real - 1j * imaginary).conj()
+        return torch.where(self.constant("negative", c), there, real + 1j * imaginary)
 
 
-class InverseComplexSO3Transform(nn.Module):
+class InverseComplexSO3Transform(ConstantModule):
     """Synthesis of a complex function on SO(3) from its coefficients: ``f(R) = Σ c_lmn E_lmn(R)``.
 
     Shapes: ``(..., SO3Blocks(lmax, half=False).size)`` complex → ``(..., n_orientations, nlat, nlon)`` complex.
@@ -157,19 +152,16 @@ class InverseComplexSO3Transform(nn.Module):
     Raises: ValueError if the space cannot hold ``lmax``, or if the coefficients have another shape.
     """
 
-    here: Tensor
-    there: Tensor
-    sign: Tensor
-
     def __init__(self, space: OrientedGrid, lmax: int | None = None, table: bool | None = None) -> None:
         super().__init__()
         self.transform = InverseSO3Transform(space, lmax, table)
         self.blocks = SO3Blocks(self.transform.lmax, half=False)
         for name, value in zip(("here", "there", "sign"), half_places(self.blocks.lmax), strict=True):
-            self.register_buffer(name, value, persistent=False)
+            self.register_constant(name, value)
 
     def forward(self, coefficients: Tensor) -> Tensor:
         self.blocks.check(coefficients, "this InverseComplexSO3Transform")
-        halves = [real_part(part, self.here, self.there, self.sign) for part in (coefficients, -1j * coefficients)]
+        tables = [self.constant(name, coefficients) for name in ("here", "there", "sign")]
+        halves = [real_part(part, *tables) for part in (coefficients, -1j * coefficients)]
         real, imaginary = self.transform(torch.stack(halves)).unbind(0)
         return torch.complex(real, imaginary)

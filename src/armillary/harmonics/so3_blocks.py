@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from armillary.groups.so3 import euler_zyz
+from armillary.ops.constants import cached_constant
 from armillary.ops.so3 import packed_size
 from armillary.ops.wigner import wigner_d
 
@@ -26,7 +26,7 @@ class SO3Blocks:
     Functions that are real have ``c_{l,-m,-n} = (-1)^(m-n) c_lmn*``: with ``half`` only rows m = 0..l are kept, as for
     the sphere; without it all of m = -l..l.
 
-    Raises: ValueError if lmax < 0.
+    Raises: ValueError if lmax is no integer >= 0 or half no bool.
     """
 
     lmax: int
@@ -35,6 +35,8 @@ class SO3Blocks:
     def __post_init__(self) -> None:
         if isinstance(self.lmax, bool) or not isinstance(self.lmax, int) or self.lmax < 0:
             raise ValueError(f"SO3Blocks: got lmax = {self.lmax!r}, wanted an integer >= 0.")
+        if not isinstance(self.half, bool):
+            raise ValueError(f"SO3Blocks: got half = {self.half!r}, wanted True (real functions) or False.")
 
     @property
     def size(self) -> int:
@@ -84,7 +86,7 @@ class SO3Blocks:
             )
 
 
-@lru_cache(maxsize=8)
+@cached_constant(8)
 def _orders(blocks: SO3Blocks) -> tuple[Tensor, Tensor, Tensor]:
     """(l, m, n) of each packed coefficient."""
     parts = []
@@ -101,24 +103,29 @@ def degrees_of(blocks: SO3Blocks) -> Tensor:
     return _orders(blocks)[0]
 
 
-@lru_cache(maxsize=8)
+@cached_constant(8)
 def full_places(lmax: int) -> tuple[Tensor, Tensor, Tensor]:
     """For each coefficient (l, m, n) of the full layout: its place, or that of (l, -m, -n) where m < 0, in the half
-    layout; whether m < 0; and (-1)^(m-n)."""
+    layout; whether m < 0; and (-1)^(m-n), float64."""
     l, m, n = _orders(SO3Blocks(lmax, half=False))
     negative = m < 0
     m, n = m.abs(), torch.where(negative, -n, n)
-    return l * (l + 1) * (4 * l - 1) // 6 + m * (2 * l + 1) + l + n, negative, 1.0 - 2.0 * ((m - n) % 2)
+    return l * (l + 1) * (4 * l - 1) // 6 + m * (2 * l + 1) + l + n, negative, _sign(m - n)
 
 
-@lru_cache(maxsize=8)
+@cached_constant(8)
 def half_places(lmax: int) -> tuple[Tensor, Tensor, Tensor]:
     """For each coefficient (l, m, n) of the half layout: the places of (l, m, n) and of (l, -m, -n) in the full layout,
-    and (-1)^(m-n)."""
+    and (-1)^(m-n), float64."""
     l, m, n = _orders(SO3Blocks(lmax))
     middle = l * (4 * l**2 - 1) // 3 + l * (2 * l + 1) + l
     step = m * (2 * l + 1) + n
-    return middle + step, middle - step, 1.0 - 2.0 * ((m - n) % 2)
+    return middle + step, middle - step, _sign(m - n)
+
+
+def _sign(order: Tensor) -> Tensor:
+    """(-1)^order, float64."""
+    return 1 - 2 * (order % 2).double()
 
 
 def real_part(full: Tensor, here: Tensor, there: Tensor, sign: Tensor) -> Tensor:
@@ -143,7 +150,8 @@ def rotate_blocks(
     """Exact rotation of a function on SO(3): ``(R f S)(Q) = f(R⁻¹ Q S)`` with R = ``left`` and S = ``right``.
 
     On coefficients ``c^l → D^l(R) c^l D^l(S)^†``. Both are left actions of SO(3), and they commute. Shapes:
-    coefficients (..., blocks.size), R and S (3, 3). Cost O(lmax⁴) for each function.
+    coefficients (..., blocks.size), R and S (3, 3). Cost O(lmax⁴) for each function, and O(lmax³) in each call for the
+    Wigner matrices, which are not kept: a rotation seldom comes twice.
 
     Raises: ValueError if R or S is not a rotation or the coefficients are not of the layout.
     Source: the addition theorem D(RS) = D(R) D(S); pinned by ``tests/harmonics/test_so3_blocks.py``.

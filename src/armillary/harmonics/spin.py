@@ -30,10 +30,9 @@ class _SpinStage(ConstantModule):
             raise ValueError(f"{type(self).__name__}: got spin = {spin!r}, wanted an integer.")
         self.grid, self.spin, self.lmax = grid, spin, check_lmax(grid, lmax)
         sign = -1.0 if spin % 2 else 1.0
-        with torch.device("cpu"):
-            self.register_constant("functions", sign * grid_legendre(grid, self.lmax, spin=-spin))  # (M, L, J)
-            degrees = torch.arange(self.lmax + 1)
-            self.register_constant("mirror", (1.0 - 2.0 * ((degrees + spin) % 2)).double())
+        self.register_constant("functions", sign * grid_legendre(grid, self.lmax, spin=-spin))  # (M, L, J)
+        degrees = torch.arange(self.lmax + 1, device="cpu")
+        self.register_constant("mirror", (1.0 - 2.0 * ((degrees + spin) % 2)).double())
 
     def extra_repr(self) -> str:
         return f"{self.grid}, spin={self.spin}, lmax={self.lmax}"
@@ -60,6 +59,8 @@ class SpinSHT(_SpinStage):
         if not x.is_complex():
             raise ValueError(f"x is {x.dtype}, SpinSHT wants a complex field: its real part is the component along θ.")
         size, batch = self.lmax + 1, x.shape[:-2]
+        if not x.numel():
+            return x.new_zeros(*batch, size, 2 * size - 1)  # Fourier transforms of nothing are an error
         rings = torch.fft.fft(x.reshape(-1, *self.grid.shape), dim=-1)
         ahead = rings[..., :size]
         behind = torch.cat([rings[..., :1], rings[..., 1 - size :].flip(-1)], -1)[..., :size].flip(-2)
@@ -96,6 +97,8 @@ class InverseSpinSHT(_SpinStage):
                 f"coefficients have shape {tuple(coefficients.shape)} and dtype {coefficients.dtype}, this "
                 f"InverseSpinSHT wants complex (..., {size}, {2 * size - 1}): build it with the lmax of the SpinSHT."
             )
+        if not coefficients.numel():
+            return coefficients.new_zeros(*batch, *self.grid.shape)
         c = coefficients.reshape(-1, size, 2 * size - 1)
         negative = c[..., :size].flip(-1) * self.constant("mirror", c.real)[:, None]
         columns = torch.stack([c[..., size - 1 :], negative]).permute(3, 2, 0, 1).contiguous()  # (M, L, 2, B)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 
 from armillary.groups import Orbitals
 from armillary.groups.actions import subset_rank
-from armillary.ops.constants import ConstantModule
+from armillary.ops.constants import ConstantModule, cached_constant
 from armillary.ops.gather_sum import gather_sum
 from armillary.ops.integers import checked_integer
 
@@ -133,7 +132,7 @@ def _expansion(n: int, k: int, l: int) -> Tensor:
     return found
 
 
-@lru_cache(maxsize=32)
+@cached_constant(32)
 def _inclusions(n: int, i: int) -> tuple[Tensor, Tensor]:
     """The numbers of the supersets of each i-subset with one element more, and of the i-subsets of each of those."""
     larger = np.array(list(combinations(range(n), i + 1)), dtype=np.int64)

@@ -13,13 +13,12 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from armillary.nn.so3_points import classes, product_at_points
-from armillary.ops.constants import ConstantModule
+from armillary.ops.constants import ConstantModule, cached_constant
 from armillary.ops.wigner import wigner_d
 
 _DENSE = 2  # matrices are made of degrees with fewer orders than so many times the distinct terms of a local filter
@@ -157,7 +156,7 @@ class _LocalTransfer(Transfer):
         return product_at_points(block, functions, prepared, *self.shape[1:])
 
 
-@lru_cache(maxsize=16)
+@cached_constant(16)
 def _ring_functions(reach: float, shape: tuple[int, int, int], lmax: int, on_sphere: bool) -> tuple[Tensor, Tensor]:
     """d^l_kn at each ring, (rings, entries), times √2π on the sphere; and the frequency that (k, n) reads."""
     rings, azimuths, turns = shape
@@ -206,7 +205,7 @@ class _SpectralTransfer(Transfer):
         return torch.einsum("bcmn,ockn->bomk", block, self.matrices(prepared, l, l + 1)[0].conj())
 
 
-@lru_cache(maxsize=16)
+@cached_constant(16)
 def _real_basis(lmax: int, on_sphere: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """For each entry the parameter of its real part, that of its imaginary part, and the factors of both."""
     parts: tuple[list[Tensor], ...] = ([], [], [], [])

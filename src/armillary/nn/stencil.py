@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache, partial
+from functools import partial
 from itertools import product
 
 import torch
 from torch import Tensor
 
-from armillary.ops.constants import ConstantModule
+from armillary.ops.constants import ConstantModule, cached_constant
 from armillary.ops.filters import FilterBasis, SteerableBasis
 from armillary.ops.moments import EXTRA_DEGREES, LocalPolynomials, monomials
 from armillary.ops.stencils import make_stencil
@@ -59,7 +59,7 @@ class StencilModule(ConstantModule):
         return [self.constant(f"{name}_{i}", like) for i in range(5)]
 
 
-@lru_cache(maxsize=32)
+@cached_constant(32)
 def build_stencils(
     grid_in: SphereGrid,
     grid_out: SphereGrid,
@@ -123,7 +123,7 @@ def build_stencil(
     return build_stencils(grid_in, grid_out, basis, cutoff, max_degree, centre, (turn,), (spin,))[turn, spin]
 
 
-@lru_cache(maxsize=32)
+@cached_constant(32)
 def spin_stencils(
     grid_in: SphereGrid,
     grid_out: SphereGrid,
@@ -262,7 +262,7 @@ class _Cap:
         return torch.cat([values * torch.cos(angle), values * torch.sin(angle)], dim=1)
 
 
-@lru_cache(maxsize=4096)
+@cached_constant(4096)
 def _moments(basis: FilterBasis, cutoff: float, centre: Centre, turn: float, theta: float, degree: int) -> Tensor:
     """∫ ψ_k u^a v^b dω of the continuous filters in the tangent coordinates of the output point, (K, monomials).
 

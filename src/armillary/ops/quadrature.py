@@ -12,15 +12,16 @@ band on equiangular grids (``lmax = nlat - 1``) where weights alone would stop a
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import numpy as np
 import scipy.special
 import torch
 from torch import Tensor
 
+from armillary.ops.constants import cached_constant
 
-@lru_cache(maxsize=32)
+
+@cached_constant(32)
 def gauss_legendre(n: int) -> tuple[Tensor, Tensor]:
     """Gauss–Legendre nodes and weights in colatitude.
 
@@ -41,7 +42,7 @@ def gauss_legendre(n: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(theta.astype(np.float64)), torch.from_numpy((2 / slope**2).astype(np.float64))
 
 
-@lru_cache(maxsize=32)
+@cached_constant(32)
 def fejer(n: int) -> tuple[Tensor, Tensor]:
     """Fejér's first rule: nodes θ_j = (j + ½)π/n, poles excluded; exact for degree n - 1 in cos θ."""
     theta = (torch.arange(n, dtype=torch.float64) + 0.5) * (math.pi / n)
@@ -50,7 +51,7 @@ def fejer(n: int) -> tuple[Tensor, Tensor]:
     return theta, (2 / n) * (1 - 2 * series)
 
 
-@lru_cache(maxsize=32)
+@cached_constant(32)
 def clenshaw_curtis(n: int) -> tuple[Tensor, Tensor]:
     """Clenshaw–Curtis: nodes θ_j = jπ/(n - 1), poles included; exact for degree n - 1 in cos θ."""
     if n < 2:
@@ -74,7 +75,7 @@ def _sine_weighted_cosines(order: Tensor) -> Tensor:
     return torch.where(even, 2.0 / torch.where(even, 1.0 - order**2, 1.0), 0.0)
 
 
-@lru_cache(maxsize=16)
+@cached_constant(16)
 def equiangular_inner_product(n: int, poles: bool, odd: bool) -> Tensor:
     """Exact inner product of ring functions sampled on an equiangular grid.
 

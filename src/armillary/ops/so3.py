@@ -18,18 +18,17 @@ degrees, K coefficients, index (l, m, n) with n fastest.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+from armillary.ops.constants import cached_constant
 from armillary.ops.memory import empty
 from armillary.ops.precision import without_autocast
 from armillary.ops.wigner_rows import table_rows, wigner_rows
 
-_CHUNK_BYTES = (
-    2**23
-)  # of the spectrum of the samples that are transformed together: what a processor keeps in its cache
+#: Of the spectrum of the samples that are transformed together: what a processor keeps in its cache.
+_CHUNK_BYTES = 2**23
 
 
 def packed_size(lmax: int) -> int:
@@ -38,7 +37,7 @@ def packed_size(lmax: int) -> int:
     return size * (size + 1) * (4 * size - 1) // 6
 
 
-@lru_cache(maxsize=8)
+@cached_constant(8)
 def _places(lmax: int, device: torch.device) -> list[Tensor]:
     """For each m where the coefficients of its four kinds of pairs lie, flat (N, L, 4); K stands for nowhere: pairs
     that are the same as another."""

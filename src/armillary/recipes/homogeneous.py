@@ -27,6 +27,7 @@ from armillary.models import PlainPointClassifier, SpinNet, SteerablePointClassi
 from armillary.nn import ClassificationMetrics
 from armillary.recipes import homogeneous_points as points
 from armillary.recipes import homogeneous_wind as wind
+from armillary.recipes.files import required_file
 from armillary.recipes.homogeneous_figure import draw
 from armillary.recipes.report import Check, Result, Row, chosen_scale
 from armillary.recipes.training import error_rate, trained
@@ -79,7 +80,7 @@ def reproduce(scale: str, out: Path, seeds: int = 3) -> dict[str, Any]:
     """
     size, out, console = chosen_scale(SCALES, scale, seeds), Path(out), Console()
     for name in (wind.FILE, points.FILE):
-        wind.data_file(name)
+        required_file(name)
     result = Result("homogeneous", scale, CLAIM, "no figure for these tasks", "arXiv 2206.08362")
     result.rows += winds(size, out / "runs", seeds, console)
     result.rows += clouds(size, out / "runs", seeds, console)

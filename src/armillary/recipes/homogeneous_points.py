@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, TensorDataset
 
 from armillary.groups import random_rotations
-from armillary.recipes.homogeneous_wind import data_file
+from armillary.recipes.files import read_arrays
 
 FILE = "psb_pointclouds.npz"
 
@@ -29,20 +29,20 @@ class Clouds:
 def read_clouds(classes: int, points: int) -> Clouds:
     """The ``classes`` most frequent coarse classes of the training set, ``points`` of the points that are stored.
 
-    Raises: ValueError where the file is not there.
+    Raises: ValueError where the file is not there; DataError where it is damaged or lacks an array.
     """
-    with np.load(data_file(FILE), allow_pickle=False) as arrays:
-        labels = arrays["coarse_train"]
-        kept = np.argsort(-np.bincount(labels), kind="stable")[:classes]
-        found = {}
-        for split in ("train", "test"):
-            coarse = arrays[f"coarse_{split}"]
-            rows = np.flatnonzero(np.isin(coarse, kept))
-            clouds = arrays[f"points_i16_{split}"][rows, :points].astype(np.float32) / 32767
-            number = np.array([int(np.flatnonzero(kept == c)[0]) for c in coarse[rows]])
-            found[split] = torch.from_numpy(clouds), torch.from_numpy(number)
-        names = tuple(str(name) for name in arrays["coarse_names"][kept])
-    return Clouds(*found["train"], *found["test"], names)
+    splits = ("train", "test")
+    names = [f"{what}_{split}" for what in ("coarse", "points_i16") for split in splits]
+    arrays = read_arrays(FILE, [*names, "coarse_names"])
+    kept = np.argsort(-np.bincount(arrays["coarse_train"]), kind="stable")[:classes]
+    found = {}
+    for split in splits:
+        coarse = arrays[f"coarse_{split}"]
+        rows = np.flatnonzero(np.isin(coarse, kept))
+        clouds = arrays[f"points_i16_{split}"][rows, :points].astype(np.float32) / 32767
+        number = np.array([int(np.flatnonzero(kept == c)[0]) for c in coarse[rows]])
+        found[split] = torch.from_numpy(clouds), torch.from_numpy(number)
+    return Clouds(*found["train"], *found["test"], tuple(str(name) for name in arrays["coarse_names"][kept]))
 
 
 class DrawnClouds(Dataset[tuple[Tensor, Tensor]]):

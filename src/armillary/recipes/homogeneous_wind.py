@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,24 +12,13 @@ from torch.utils.data import TensorDataset
 
 from armillary.groups import Orders
 from armillary.harmonics import SHT, InverseSHT, InverseSpinSHT, SpinSHT, rotate_spins, spin_to_wind, wind_to_spin
+from armillary.recipes.files import read_arrays
 from armillary.spaces import Equiangular, SphereGrid
 
 SPINS_IN, SPINS_OUT = Orders.of({0: 1, 1: 2}), Orders.of({1: 1})
 SCALARS_IN, SCALARS_OUT = Orders.image(6), Orders.image(2)
 SECTORS, GAP = 6, math.radians(5)
 FILE = "reanalysis_uvz.npz"
-
-
-def data_file(name: str) -> Path:
-    """A file in the folder that ``$ARMILLARY_DATA`` names. Raises: ValueError where it is not there."""
-    folder = os.environ.get("ARMILLARY_DATA", "")
-    path = Path(folder) / name
-    if not folder or not path.is_file():
-        raise ValueError(
-            f"this recipe reads {name}, and there is none in ARMILLARY_DATA ({folder or 'not set'}): set it to the "
-            f"folder that holds the file."
-        )
-    return path
 
 
 @dataclass(frozen=True)
@@ -57,15 +44,18 @@ class Winds:
 
 
 def read_winds(grid: SphereGrid, lmax: int) -> Winds:
-    """ERA-Interim, the mean of a January, from ``reanalysis_uvz.npz``, cut off at degree ``lmax``."""
-    with np.load(data_file(FILE), allow_pickle=False) as arrays:
-        levels = arrays["level_hPa"].tolist()
-        east = int(np.abs(arrays["lon"]).argmin())
-        fields = {
-            (name, level): torch.from_numpy(np.roll(arrays[name][i], -east, axis=-1).copy()).double()
-            for name in "uvz"
-            for i, level in enumerate(levels)
-        }
+    """ERA-Interim, the mean of a January, from ``reanalysis_uvz.npz``, cut off at degree ``lmax``.
+
+    Raises: ValueError where the file is not there; DataError where it is damaged or lacks an array.
+    """
+    arrays = read_arrays(FILE, ("u", "v", "z", "level_hPa", "lon"))
+    levels = arrays["level_hPa"].tolist()
+    east = int(np.abs(arrays["lon"]).argmin())
+    fields = {
+        (name, level): torch.from_numpy(np.roll(arrays[name][i], -east, axis=-1).copy()).double()
+        for name in "uvz"
+        for i, level in enumerate(levels)
+    }
     nlat, nlon = fields["u", 200].shape
     source = Equiangular(nlat, nlon, poles=True)
     analysis, synthesis = SHT(source, lmax), InverseSHT(grid, lmax)

@@ -23,6 +23,7 @@ from armillary.groups import random_rotation
 from armillary.harmonics import BumpBank
 from armillary.models import AtomSum, NeedletRegressor
 from armillary.nn import LocalKernel, S2Conv, SO3Conv
+from armillary.recipes.files import required_file
 from armillary.recipes.needlets_qm7_data import (
     CENTRES,
     Signals,
@@ -32,7 +33,6 @@ from armillary.recipes.needlets_qm7_data import (
     signals_of,
 )
 from armillary.recipes.needlets_qm7_figure import draw
-from armillary.recipes.planar_data import data_file
 from armillary.recipes.report import Check, Row
 from armillary.recipes.training import Trained, trained
 from armillary.spaces import GaussLegendre, OrientedGrid
@@ -167,10 +167,7 @@ def judge(rows: list[Row]) -> list[Check]:
 
 
 def _molecules(size: QM7Scale) -> Molecules:
-    path = data_file(FILE)
-    if path is None:
-        raise ValueError(f"this recipe reads {FILE}: set ARMILLARY_DATA to the folder that holds it.")
-    molecules = load_qm7(path)
+    molecules = load_qm7(required_file(FILE))
     order = torch.randperm(len(molecules), generator=torch.Generator().manual_seed(0))
     return molecules.select(order[: size.molecules])
 

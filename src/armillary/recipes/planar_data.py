@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from rich.console import Console
@@ -12,6 +10,7 @@ from rich.progress import track
 from torch.utils.data import TensorDataset
 
 from armillary.data import DataConfig, FieldDataset, open_dataset, with_normalization
+from armillary.recipes.files import data_file, required_file
 from armillary.spaces import ImageGrid
 
 #: A sixth of the training images validates, as in the set "rot": 10 000 and 2 000.
@@ -42,13 +41,6 @@ class Splits:
         return f"{self.source}: {counts}"
 
 
-def data_file(name: str) -> Path | None:
-    """A file in the folder that ``$ARMILLARY_DATA`` names, or None where there is none."""
-    folder = os.environ.get("ARMILLARY_DATA", "")
-    path = Path(folder) / name
-    return path if folder and path.is_file() else None
-
-
 def rotated_digits(counts: Counts, console: Console | None = None, standardize: bool = True) -> Splits:
     """Rotated MNIST, 28×28 (``source = "rotated_mnist"``), from ``mnist.npz`` in ``$ARMILLARY_DATA``.
 
@@ -72,13 +64,7 @@ def rotated_digits(counts: Counts, console: Console | None = None, standardize: 
 
 def photographs(counts: Counts, console: Console | None = None) -> Splits:
     """CIFAR-10, 32×32, from ``cifar10_jpeg_subset.npz`` in ``$ARMILLARY_DATA``. Raises: ValueError where it is not."""
-    path = data_file(CIFAR10)
-    if path is None:
-        raise ValueError(
-            f"this recipe reads {CIFAR10}, and there is none in ARMILLARY_DATA "
-            f"({os.environ.get('ARMILLARY_DATA') or 'not set'}): set it to the folder that holds the file."
-        )
-    config = DataConfig(source="cifar10", path=str(path), fractions=FRACTIONS)
+    config = DataConfig(source="cifar10", path=str(required_file(CIFAR10)), fractions=FRACTIONS)
     return _splits(config, ImageGrid(32, 32), counts, "photographs of CIFAR-10, stored as JPEG", console)
 
 

@@ -18,11 +18,11 @@ Size = TypeVar("Size")
 
 
 def chosen_scale(scales: Mapping[str, Size], scale: str, seeds: int) -> Size:
-    """The size of a recipe by name. Raises: ValueError for an unknown scale or seeds < 1."""
+    """The size of a recipe by name. Raises: ValueError for an unknown scale, or seeds that are no integer >= 1."""
     if scale not in scales:
         raise ValueError(f"got scale {scale!r}, wanted one of {', '.join(scales)}.")
-    if seeds < 1:
-        raise ValueError(f"got seeds = {seeds}, wanted at least 1.")
+    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
+        raise ValueError(f"got seeds = {seeds!r}, wanted an integer >= 1.")
     return scales[scale]
 
 

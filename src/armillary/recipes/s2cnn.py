@@ -23,7 +23,8 @@ from armillary.data import DataConfig, open_dataset
 from armillary.data.config import Rotated
 from armillary.models import ModelConfig, build_model
 from armillary.nn import ClassificationMetrics, CrossEntropyLoss, SegmentationMetrics
-from armillary.recipes.planar_data import FRACTIONS, MNIST, data_file
+from armillary.recipes.files import data_file
+from armillary.recipes.planar_data import FRACTIONS, MNIST
 from armillary.recipes.report import Check, Result, Row, chosen_scale
 from armillary.recipes.s2cnn_cost import BATCH, latency
 from armillary.recipes.s2cnn_figure import draw

@@ -46,10 +46,10 @@ def trained(
     """The network after its best epoch on the validation split, or its last where there is none; it is on the CPU.
 
     ``build`` is called after seeding, so that ``config.seed`` determines the initial weights. ``splits``: for training
-    and for validation. ``settings`` are tables for
-    ``config.toml`` that, beside ``config``, tell this training from others in the same directory.
+    and for validation. ``settings`` are tables for ``config.toml`` that, beside ``config``, tell this training from
+    others in the same directory. A training that was finished is not run again.
 
-    Raises: what ``Run.check_resumable`` raises where ``path`` holds a training with other settings.
+    Raises: RunError where ``path`` holds a training with other settings, or files and no training.
     """
     table = {**settings, "train": to_table(config)}
     run = Run.open(path) if (path / "config.toml").exists() else Run.create(path, table)

@@ -13,7 +13,8 @@ from torch import Tensor
 from armillary.data import DataConfig, image_grid, open_dataset
 from armillary.data.spec import Split
 from armillary.nn import sample_image
-from armillary.recipes.planar_data import CIFAR10, MNIST, data_file, held
+from armillary.recipes.files import data_file
+from armillary.recipes.planar_data import CIFAR10, MNIST, held
 from armillary.spaces import ImageGrid, LogPolar, PerspectiveSphere, ScaleAspect, Warp
 
 UPRIGHT = (3, 4, 6, 7)  # digits that a half turn changes, into no other digit among these

@@ -35,7 +35,9 @@ class OrientedGrid:
     @property
     def orientations(self) -> Tensor:
         """(n_orientations,), from 0, radians."""
-        return torch.arange(self.n_orientations, dtype=torch.float64) * (2 * math.pi / self.n_orientations)
+        return torch.arange(self.n_orientations, dtype=torch.float64, device="cpu") * (
+            2 * math.pi / self.n_orientations
+        )
 
     @property
     def nmax(self) -> int:

@@ -2,7 +2,7 @@
 
 A grid is a frozen value: two grids with equal fields are equal, hash alike and share every cached constant. Colatitude
 θ ∈ [0, π] comes first (row 0 is the northernmost ring), longitude φ_k = 2πk/nlon second. Fields are
-``(batch, channels, nlat, nlon)``. Quadrature weights sum to 4π. All constants are float64.
+``(batch, channels, nlat, nlon)``. Quadrature weights sum to 4π. All constants are float64, on the CPU.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class SphereGrid(ABC):
     @property
     def longitudes(self) -> Tensor:
         """(nlon,), from 0, radians. The period of the grid in longitude is ``longitude_step``."""
-        return torch.arange(self.nlon, dtype=torch.float64) * self.longitude_step
+        return torch.arange(self.nlon, dtype=torch.float64, device="cpu") * self.longitude_step
 
     @property
     def longitude_step(self) -> float:
@@ -103,7 +103,8 @@ class SphereGrid(ABC):
         Ring j owns the zone between edges j and j + 1, whose area is its quadrature weight: sums over cells and
         quadrature agree.
         """
-        edges = 1 - torch.cat([torch.zeros(1, dtype=torch.float64), torch.cumsum(self.ring_weights, 0)])
+        start = torch.zeros(1, dtype=torch.float64, device="cpu")
+        edges = 1 - torch.cat([start, torch.cumsum(self.ring_weights, 0)])
         edges[-1] = -1.0
         return edges
 
