@@ -13,6 +13,7 @@ from armillary.bench.gcnn_cases import ESCNN, ESCNN_FULL, STOCK, GroupNetCase
 from armillary.bench.gcnn_tables import gcnn_summary, gcnn_table
 from armillary.bench.operations import contraction_and_mixing, exponent, geometric_mean
 from armillary.bench.peer import peer_of
+from armillary.bench.so3_cases import SO3Case
 from armillary.bench.suites import SUITES
 from armillary.bench.turns import OURS, THEIRS, summarise
 
@@ -27,12 +28,21 @@ def test_table_and_record(tmp_path):
     assert json.loads(path.read_text()) == {"ratio": 2.5}
 
 
-MADE = {"entries": 1000, "resident_before": 3e8, "resident_after": 4e8}
+MADE = {"entries": 1000, "resident_before": 3e7, "resident_after": 4e7}
+
+
+def points_of(case) -> int:
+    match case:
+        case GroupNetCase():
+            return 32**2
+        case SO3Case():
+            return case.points
+    return 2 * getattr(case, "disco", case).nlat ** 2
 
 
 def results_of(case, peer: bool = True) -> dict:
     """Times by the pixels of the case: ours 1, torch-harmonics 3, fused 4, escnn 5, others 0.5 µs a pixel."""
-    pixels = 32**2 if isinstance(case, GroupNetCase) else 2 * getattr(case, "disco", case).nlat ** 2
+    pixels = points_of(case)
     paces = {OURS: 1.0, THEIRS[0]: 3.0, THEIRS[1]: 4.0, ESCNN: 5.0}
     turns, built = {}, {}
     for name, job in case.jobs().items():
@@ -58,7 +68,7 @@ def test_every_suite_makes_its_files(name, peer):
     text = suite.table(entries)
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len(lines) >= len(entries) + 2
-    theirs = {"conv2d": [], "gcnn": ["escnn"]}.get(name, ["torch-harmonics"]) if peer else []
+    theirs = {"conv2d": [], "so3": [], "gcnn": ["escnn"]}.get(name, ["torch-harmonics"]) if peer else []
     assert [library for library in ("torch-harmonics", "escnn") if library in text] == theirs
     document = json.loads(json.dumps(suite.document(entries), allow_nan=False))
     assert [entry["case"]["name"] for entry in document["cases"]] == [tables.title(case) for case, _ in entries]
@@ -70,8 +80,7 @@ def test_every_suite_makes_its_files(name, peer):
 def test_quick_cases_are_among_the_full_ones_or_small(name):
     suite = SUITES[name]
     assert 0 < len(suite.quick) < len(suite.full)
-    assert all(getattr(getattr(case, "disco", case), "nlat", case) <= 256 for case in suite.quick if name != "gcnn")
-    assert all(case.depth == 14 for case in suite.quick if name == "gcnn")
+    assert all(case.depth == 14 if name == "gcnn" else points_of(case) <= 8 * 32**3 for case in suite.quick)
     assert len({tables.title(case) for case in suite.full}) == len(suite.full)
 
 
