@@ -70,7 +70,7 @@ def test_sizes():
     grid = Equiangular(32)
     count = [
         sum(p.numel() for p in net.parameters())
-        for net in (DiscoUNet(1, 11, grid, (16, 32)), SteerableDiscoUNet(1, 11, grid, (6, 13)))
+        for net in (DiscoUNet(1, 11, grid, (16, 32)), SteerableDiscoUNet(1, 11, grid, (6, 12)))
     ]
     assert abs(count[1] - count[0]) < 0.03 * count[0]
     with pytest.raises(ValueError, match="highest_spin = 0"):

@@ -52,7 +52,7 @@ class ModelConfig:
     """Features of steerable_disco have the spins 0 to this."""
     frames: int = 0
     """Turned frames in which steerable_disco takes its nonlinearity, by lift and projection; 0 is GELU on spin 0 and
-    C-ReLU on others."""
+    gates on others."""
     oversample: float = 1.0
     """Oversampling of the pointwise nonlinearities; 2 suppresses their aliasing at four times the cost."""
     dropout: float = 0.0

@@ -13,9 +13,9 @@ from armillary.nn import (
     FourierAzimuth,
     PointwiseLinear,
     SphereMean,
-    SpinActivation,
     SpinBatchNorm,
     SpinDropout,
+    SpinGate,
     SpinInvariants,
     SpinLinear,
     SpinPointwise,
@@ -29,8 +29,8 @@ from armillary.spaces import SphereGrid
 class SteerableLayers(LayerFactory):
     """Steerable DISCO layers on a grid and its coarser versions; a width w is w complex channels of each spin 0..S.
 
-    ``SpinBatchNorm`` before the nonlinearity, which is GELU for spin 0 and C-ReLU for other spins (``SpinActivation``),
-    or with ``frames`` > 0 GELU by lift and projection in so many turned frames (``SpinPointwise``). Both are in the
+    ``SpinBatchNorm`` before the nonlinearity, which is GELU for spin 0 and a gate for other spins (``SpinGate``), or
+    with ``frames`` > 0 GELU by lift and projection in so many turned frames (``SpinPointwise``). Both are in the
     module that ``norm`` returns, which knows the channels; ``activation`` adds nothing.
 
     Raises: as ``DiscoLayers``, and for a highest spin S below 1 or too few frames.
@@ -80,7 +80,7 @@ class SteerableLayers(LayerFactory):
         norm = SpinBatchNorm(orders, grid)
         if self.frames:
             return nn.Sequential(norm, SpinPointwise(nn.GELU(), orders, grid, self.frames))
-        return nn.Sequential(norm, SpinActivation(nn.GELU(), orders, grid))
+        return nn.Sequential(norm, SpinGate(nn.GELU(), orders, grid))
 
     def activation(self, level: int) -> nn.Module:
         return nn.Identity()

@@ -35,6 +35,7 @@ from armillary.nn.so3_products import S2Product, SO3Product, SO3ToS2Product
 from armillary.nn.so3_samples import SO3Samples
 from armillary.nn.soft_argmax import AxisL1Loss, SoftArgmax
 from armillary.nn.spin_conv import SpinConv
+from armillary.nn.spin_gate import SpinGate
 from armillary.nn.spin_layers import SpinActivation, SpinDropout, SpinInvariants, SpinLinear
 from armillary.nn.spin_norm import SpinBatchNorm
 from armillary.nn.warp import WarpImage, sample_image
@@ -122,6 +123,7 @@ __all__ = [
     "SpinBatchNorm",
     "SpinConv",
     "SpinDropout",
+    "SpinGate",
     "SpinInvariants",
     "SpinLinear",
     "SpinPointwise",

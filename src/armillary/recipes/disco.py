@@ -56,7 +56,7 @@ class Scale:
 
 SCALES = {
     "tiny": Scale(16, (4, 8), 16, 8, 1, LayerScale((8, 16), (16, 32), 3)),
-    "small": Scale(32, (16, 32), 512, 128, 20, LayerScale((64, 128, 256), (64, 128, 256, 512, 1024), 16)),
+    "small": Scale(32, (16, 32), 512, 512, 20, LayerScale((64, 128, 256), (64, 128, 256, 512, 1024), 16)),
     "paper": Scale(
         64, (16, 32, 64), 4096, 512, 40, LayerScale((64, 128, 256, 512), (64, 128, 256, 512, 1024, 2048), 16)
     ),
@@ -193,7 +193,7 @@ def _trained(
 ) -> Trained:
     data = replace(_data(size, seed), augment=augment)
     config = TrainConfig(
-        epochs=size.epochs, batch_size=8, lr=2e-3, seed=seed, best_metric="miou_foreground", best_mode="max"
+        epochs=size.epochs, batch_size=8, lr=5e-3, seed=seed, best_metric="miou_foreground", best_mode="max"
     )
     splits = open_dataset(data, grid, "train"), open_dataset(data, grid, "valid")
     metrics = SegmentationMetrics(11, grid, exclude=(0,))
