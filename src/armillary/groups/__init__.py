@@ -31,6 +31,7 @@ from armillary.groups.named import (
     tetrahedral,
     with_inversion,
 )
+from armillary.groups.o3 import Irreps, O3Irrep
 from armillary.groups.orbitals import Orbitals
 from armillary.groups.orders import Orders
 from armillary.groups.representation import (
@@ -50,6 +51,7 @@ from armillary.groups.so3 import (
     euler_angles,
     euler_zyz,
     from_euler_zyz,
+    proper_part,
     random_rotation,
     random_rotations,
     rotation_about,
@@ -78,6 +80,8 @@ __all__ = [
     "Fourier",
     "Group",
     "Irrep",
+    "Irreps",
+    "O3Irrep",
     "Orbitals",
     "Orders",
     "PermutationAction",
@@ -108,6 +112,7 @@ __all__ = [
     "irrep_representation",
     "octahedral",
     "permutation_representation",
+    "proper_part",
     "quaternion",
     "quotient",
     "random_rotation",

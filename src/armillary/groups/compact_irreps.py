@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from armillary.groups.interface import Group, Irrep
-from armillary.groups.so3 import wigner_D, wigner_D_real
+from armillary.groups.so3 import proper_part, wigner_D, wigner_D_real
 
 
 class CompactIrrep(Irrep):
@@ -176,6 +176,6 @@ class Degree(CompactIrrep):
         wigner = wigner_D_real if self.real else wigner_D
         if self.parity is None:
             return wigner(self.l, g)
-        sign = torch.linalg.det(g.double()).sign()[..., None, None]
-        D = wigner(self.l, g * sign.to(g.dtype))
-        return D if self.parity == 1 else D * sign
+        R, sign = proper_part(g)
+        D = wigner(self.l, R)
+        return D if self.parity == 1 else D * sign[..., None, None]

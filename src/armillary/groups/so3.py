@@ -29,6 +29,20 @@ def check_rotation(R: Tensor) -> None:
         )
 
 
+def proper_part(g: Tensor) -> tuple[Tensor, Tensor]:
+    """(R, s) with g = s R, R rotations and s = ±1 the determinants, of orthogonal matrices g (..., 3, 3): R in the
+    type of g, s in float64.
+
+    Raises: ValueError where g is not orthogonal.
+    """
+    if tuple(g.shape[-2:]) != (3, 3):
+        raise ValueError(f"g has shape {tuple(g.shape)}, wanted orthogonal matrices of shape (..., 3, 3).")
+    sign = torch.linalg.det(g.double()).sign()
+    R = g * sign[..., None, None].to(g)
+    check_rotation(R)
+    return R, sign
+
+
 def from_euler_zyz(alpha: float | Tensor, beta: float | Tensor, gamma: float | Tensor) -> Tensor:
     """The matrix ``Z(α) Y(β) Z(γ)``, (..., 3, 3) float64; angles in radians, broadcast together."""
     a, b, c = torch.broadcast_tensors(*(torch.as_tensor(v, dtype=torch.float64) for v in (alpha, beta, gamma)))
