@@ -74,7 +74,8 @@ class Irreps:
     """What a feature of points in space is made of: how many channels of each irreducible representation of O(3).
 
     ``Irreps("16x0e + 8x1o")``: sixteen scalars and eight vectors, the same as
-    ``Irreps([(16, O3Irrep(0, 1)), (8, O3Irrep(1, -1))])``. ``streams`` are those pairs, in the order given; a representation may occur more than once.
+    ``Irreps([(16, O3Irrep(0, 1)), (8, O3Irrep(1, -1))])``. ``streams`` are those pairs, in the order given; a
+    representation may occur more than once.
 
     Layout of tensors: (..., dim), real, by stream, then m = -l..l, then channel. So with as many channels C of every
     natural irrep up to L, features are a plain (..., (L + 1)², C) with the last two axes flattened, and mixing channels
