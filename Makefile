@@ -8,6 +8,8 @@ PYTHON ?= python3
 VENV ?= .venv
 SCALE ?= small
 SEEDS ?= 3
+WORKERS ?= 2
+RECIPES ?= disco s2cnn needlets gcnn hnets warped compact_groups homogeneous
 
 PY := $(VENV)/bin/python
 ARMILLARY := $(VENV)/bin/armillary
@@ -41,7 +43,7 @@ demo: $(STAMP)
 	@echo "pictures:" && find demo -name '*.png' | sort
 
 test: $(STAMP)
-	$(PY) -m pytest
+	$(PY) -m pytest -n $(WORKERS)
 
 lint: $(STAMP)
 	$(PY) -m ruff format --check .
@@ -66,7 +68,8 @@ bench: $(STAMP)
 
 reproduce: $(STAMP)
 	$(PY) -m pytest -m slow --timeout=3600 || [ $$? -eq 5 ]
-	$(ARMILLARY) reproduce disco --scale $(SCALE) --seeds $(SEEDS) --out results/disco
+	for name in $(RECIPES); do \
+	  $(ARMILLARY) reproduce $$name --scale $(SCALE) --seeds $(SEEDS) --out results/$$name || exit 1; done
 
 clean:
 	rm -rf demo docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
