@@ -11,7 +11,7 @@ from torch import Tensor
 
 from armillary.groups import from_euler_zyz
 from armillary.harmonics import InverseSHT
-from armillary.nn import DiscoConv
+from armillary.nn import DiscoConv, rings
 from armillary.nn.stencil import Centre, Stencil, build_stencil
 from armillary.ops.filters import CustomBasis, FilterBasis, FourierAzimuth, PiecewiseLinear, Zernike
 from armillary.spaces import Equiangular, GaussLegendre, SphereGrid
@@ -222,3 +222,22 @@ def test_moments_of_filters_anchored_at_the_input() -> None:
                 exact = (psi * weight) @ (x**a * y**b)
                 got = (matrix[:, q] * u[q] ** a * v[q] ** b).sum(-1)
                 torch.testing.assert_close(got, exact, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "grid", [Equiangular(32, 32), Equiangular(16, 16), Equiangular(24, 36), Equiangular(12, 20)], ids=str
+)
+@pytest.mark.parametrize("count", [2.0, 2.5, 3.0])
+def test_stencils_stay_of_the_size_of_their_filters_where_rings_are_closer_than_longitudes(
+    grid: Equiangular, count: float
+) -> None:
+    """∫ |ψ| dω = 1: matched moments may not be had by large terms that cancel, whatever the distances of the points."""
+    for cutoff in (rings(count, grid), count * grid.ring_spacing):
+        try:
+            stencil = build_stencil(grid, grid, FourierAzimuth(3, 1), cutoff, 4)
+        except ValueError:
+            assert cutoff < 2 * math.pi / grid.nlon  # a cap without a neighbour
+            continue
+        size = torch.zeros(len(stencil.tensors[2]) - 1, stencil.values.shape[1], dtype=torch.float64)
+        row = torch.repeat_interleave(torch.arange(len(size)), stencil.tensors[2].diff())
+        assert float(size.index_add(0, row, stencil.values.abs()).max()) < 10

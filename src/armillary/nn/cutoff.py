@@ -12,8 +12,9 @@ MOST_MOMENTS = 8
 
 
 def rings(count: float, grid: SphereGrid) -> float:
-    """A cutoff of ``count`` rings of the input grid, in radians: ``count · π/nlat``."""
-    return count * grid.ring_spacing
+    """A cutoff of ``count`` rings of the input grid, in radians: ``count · π/nlat``; where points of a ring lie further
+    apart on the equator than rings do, of so many steps between them, ``count · 2π/nlon``."""
+    return count * max(grid.ring_spacing, 2 * math.pi / grid.nlon)
 
 
 def checked_cutoff(cutoff: float | None, grid: SphereGrid) -> float:

@@ -107,7 +107,7 @@ def _equivariant(
         "S2CNN": Network(
             ModelConfig("s2cnn", features, limits), ModelConfig("s2cnn", features[:half], limits[:half]), lr=3e-3
         ),
-        "DISCO": Network(ModelConfig("disco_unet", disco), ModelConfig("disco_unet", disco), lr=5e-3, passes=2),
+        "DISCO": Network(ModelConfig("disco_unet", disco), ModelConfig("disco_unet", disco), lr=5e-3),
         "steerable DISCO": Network(
             ModelConfig("steerable_disco", steerable), ModelConfig("steerable_disco", steerable), lr=5e-3
         ),
