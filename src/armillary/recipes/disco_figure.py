@@ -30,9 +30,12 @@ def draw(path: Path, result: Result) -> Path:
             label=f"{metric} test spheres",
             color=colour,
         )
-    bars.set_xticks(range(len(names)), [name.replace(", ", ",\n") for name in names])
+    bars.set_xticks(
+        range(len(names)), [name.replace(", ", ",\n").replace(" U-Net", "\nU-Net") for name in names], fontsize=8
+    )
     bars.set(ylabel="mIoU of the digits", title="trained upright: DISCO keeps its accuracy")
-    bars.legend(frameon=False)
+    bars.set_ylim(top=1.2)  # room for the legend
+    bars.legend(frameon=False, loc="upper right", ncols=2, fontsize=8)
 
     curves: dict[str, list[tuple[int, float]]] = {}
     for row in result.rows:
@@ -46,7 +49,9 @@ def draw(path: Path, result: Result) -> Path:
     errors.set_xticks(ticks, [str(t) for t in ticks])
     errors.minorticks_off()
     errors.set(xlabel="latitudes", ylabel="relative error", title="rotation error of one layer (float64)")
-    errors.legend(frameon=False, fontsize=7)
+    lowest = min(error for points in curves.values() for _, error in points)
+    errors.set_ylim(bottom=lowest * 1e-4)  # room for the legend
+    errors.legend(frameon=False, fontsize=7, loc="lower left")
 
     limits = [32, 64, 128, 256, 512, 1024, 2048]
     tables = [costs(limit) for limit in limits]

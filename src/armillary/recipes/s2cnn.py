@@ -118,7 +118,7 @@ SCALES = {
     "tiny": Scale((8, 16), _equivariant((2, 3, 2), (8, 4, 8), (4,), (2,)), ((1, 2),), 16, 8, 1),
     "small": Scale(
         (32, 32),
-        _equivariant((5, 6, 7, 6, 5), (14, 10, 7, 10, 14), (11, 22, 44), (4, 8, 16)),
+        _equivariant((5, 6, 7, 6, 5), (14, 10, 7, 10, 14), (23, 46), (8, 17)),
         ((1, 4), (4, 2), (12, 1)),
         512,
         200,
@@ -155,7 +155,7 @@ def reproduce(scale: str, out: Path, seeds: int = 3) -> dict[str, Any]:
     result.notes += [
         f"{source} on {grid}, {size.samples} training spheres, {size.epochs} epochs of the S2CNN, {size.tests} test "
         f"spheres, {seeds} seeds; {SEGMENTATION.digits} digits to a sphere in segmentation.",
-        "CNNs have the topology of the DISCO networks, and the least width that gives them at least "
+        "CNNs are U-Nets and classifiers of three levels, of the least width that gives them at least "
         f"{', '.join(f'{g} ×' for g, _ in size.growth)} the parameters of the S2CNN.",
         f"Epochs, in those of the S2CNN: {', '.join(others)}, CNNs "
         f"{', '.join(str(passes) for _, passes in size.growth)}, so that trainings take about the same time.",
