@@ -18,6 +18,15 @@ from armillary.groups.finite import FiniteGroup, FiniteIrrep
 from armillary.groups.fourier import Fourier
 from armillary.groups.interface import Decomposition, Group, Irrep
 from armillary.groups.irreps import BASIS_VERSION
+from armillary.groups.irreps_conventions import (
+    e3nn_sign,
+    e3nn_wigner_3j,
+    fairchem_orders,
+    from_e3nn,
+    from_fairchem,
+    to_e3nn,
+    to_fairchem,
+)
 from armillary.groups.named import (
     alternating,
     cyclic,
@@ -103,10 +112,15 @@ __all__ = [
     "direct_product",
     "direct_sum",
     "dual",
+    "e3nn_sign",
+    "e3nn_wigner_3j",
     "euler_angles",
     "euler_zyz",
+    "fairchem_orders",
     "field_maps",
+    "from_e3nn",
     "from_euler_zyz",
+    "from_fairchem",
     "icosahedral",
     "induced",
     "irrep_representation",
@@ -126,6 +140,8 @@ __all__ = [
     "symmetric_action",
     "tensor_product",
     "tetrahedral",
+    "to_e3nn",
+    "to_fairchem",
     "trivial_subgroup",
     "whole_group",
     "wigner_D",

@@ -79,7 +79,7 @@ class Irreps:
 
     Layout of tensors: (..., dim), real, by stream, then m = -l..l, then channel. So with as many channels C of every
     natural irrep up to L, features are a plain (..., (L + 1)², C) with the last two axes flattened, and mixing channels
-    is one matrix product. Degree 1 is (y, z, x). e3nn has channel before m: ``groups.conventions`` converts.
+    is one matrix product. Degree 1 is (y, z, x). e3nn has channel before m: ``to_e3nn`` converts.
 
     Raises: ValueError for text that is no such sum, or channels < 1.
     Source: Geiger & Smidt 2022 (arXiv 2207.09453), whose notation this is; pinned by ``tests/groups/test_o3.py``.
