@@ -6,9 +6,9 @@
 | degree 1              | (y, z, x)           | (x, y, z)                   | (x, y, z)                      |
 | layout of a stream    | m, then channel     | channel, then m             | m, then channel                |
 
-The others' harmonics are ours after a turn, Y'_l(r) = Y_l(Q r), Q taking the axis y to z, z to x and x to y. So features
-at the same positions are related by ``f' = D(Q) f``, and representations by D'(R) = D(Q) D(R) D(Q)⁻¹; parity is not
-touched. (Who passes positions r[..., [1, 2, 0]] to e3nn needs no change of basis, only of layout.)
+The others' harmonics are ours after a turn, Y'_l(r) = Y_l(Q r), Q taking the axis y to z, z to x and x to y. So
+features at the same positions are related by ``f' = D(Q) f``, and representations by D'(R) = D(Q) D(R) D(Q)⁻¹; parity
+is not touched. (Who passes positions r[..., [1, 2, 0]] to e3nn needs no change of basis, only of layout.)
 
 Pinned by ``tests/groups/test_irreps_conventions.py``, against e3nn 0.6 itself.
 """

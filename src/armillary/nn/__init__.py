@@ -8,6 +8,7 @@ from armillary.nn.disco_steerable import SteerableDiscoConv
 from armillary.nn.dropout import FieldDropout
 from armillary.nn.fields import FieldConv, FieldPointwise
 from armillary.nn.fold import Foldable, fold
+from armillary.nn.gate import Gate
 from armillary.nn.gcnn import GroupConv, LiftConv
 from armillary.nn.gcnn_filters import HarmonicFilters, PixelFilters, PlanarFilters
 from armillary.nn.gcnn_pooling import GroupBatchNorm, GroupPool, GroupRestrict, PlaneGlobalPool, PlanePool
@@ -17,6 +18,9 @@ from armillary.nn.harmonic_layers import MagnitudeBatchNorm, MagnitudeReLU, Magn
 from armillary.nn.harmonic_pooling import BlurPool, ImageMeanPool
 from armillary.nn.homogeneous import HomogeneousConv, SpectralConv
 from armillary.nn.image_input import ImageInput
+from armillary.nn.irreps_dropout import IrrepsDropout
+from armillary.nn.irreps_linear import IrrepsLinear
+from armillary.nn.irreps_norms import IrrepsBatchNorm, IrrepsLayerNorm, IrrepsNorm
 from armillary.nn.lift import LiftProject, SpinPointwise
 from armillary.nn.lift_rotation import RotationPointwise
 from armillary.nn.linear import PointwiseLinear
@@ -62,6 +66,7 @@ __all__ = [
     "FilterBasis",
     "Foldable",
     "FourierAzimuth",
+    "Gate",
     "GradientLoss",
     "GroupBatchNorm",
     "GroupConv",
@@ -73,6 +78,11 @@ __all__ = [
     "HomogeneousConv",
     "ImageInput",
     "ImageMeanPool",
+    "IrrepsBatchNorm",
+    "IrrepsDropout",
+    "IrrepsLayerNorm",
+    "IrrepsLinear",
+    "IrrepsNorm",
     "L1Loss",
     "L2Loss",
     "LiftConv",
