@@ -45,15 +45,13 @@ def direct(x: Tensor, degrees: Degrees, functions: int, band: int) -> Tensor:
             for part, (l, channels) in zip(parts, degrees.streams, strict=True):
                 for n in range(channels // functions):
                     column = l + (n + 1) // 2 * (-1) ** n
-                    F = (
-                        F
-                        + (2 * l + 1) ** 0.5 * part[:, g * (channels // functions) + n] @ wigner_D_real(l, Q)[:, column]
-                    )
+                    own = part[..., g * (channels // functions) + n]
+                    F = F + (2 * l + 1) ** 0.5 * own @ wigner_D_real(l, Q)[:, column]
             for out, (l, channels) in zip(outputs, degrees.streams, strict=True):
                 for n in range(channels // functions):
                     column = l + (n + 1) // 2 * (-1) ** n
                     term = torch.exp(F)[:, None] * wigner_D_real(l, Q)[:, column]
-                    out[:, g * (channels // functions) + n] += weight * (2 * l + 1) ** 0.5 * term
+                    out[..., g * (channels // functions) + n] += weight * (2 * l + 1) ** 0.5 * term
     return torch.cat([out.flatten(1) for out in outputs], 1)
 
 

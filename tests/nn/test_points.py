@@ -92,7 +92,7 @@ def kernel(conv: PointConv, r: Tensor) -> Tensor:
         hats = (1 - (r.norm() * conv.radial - torch.arange(conv.radial)).abs()).clamp(min=0)
         w = (weight.detach().double().unflatten(1, (-1, conv.radial)) * hats.double()).sum(-1)
         matrix = torch.einsum("M,Mmn->nm", harmonics(J, r), clebsch_gordan_real(J, l, k))
-        total += torch.einsum("aon,oi,nm,bim->ab", rows[k].double(), w, matrix, columns[l].double())
+        total += torch.einsum("ano,oi,nm,bmi->ab", rows[k].double(), w, matrix, columns[l].double())
     return total
 
 

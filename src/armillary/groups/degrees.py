@@ -18,7 +18,7 @@ class Degrees:
 
     ``streams`` are pairs (degree, number of channels), kept by ascending degree; ``Degrees.of({0: 8, 1: 4})``.
 
-    Layout of tensors: (..., size), real, by degree, then channel, then m = -l..l.
+    Layout of tensors: (..., size), real, by degree, then m = -l..l, then channel, as that of ``Irreps``.
 
     Raises: ValueError for no stream, a degree twice or below 0, or channels < 1.
     Pinned by ``tests/groups/test_degrees.py``.
@@ -56,19 +56,19 @@ class Degrees:
         return sum(channels * (2 * l + 1) for l, channels in self.streams)
 
     def split(self, x: Tensor) -> list[Tensor]:
-        """The components by degree, (..., channels, 2l + 1) each: views of x (..., size).
+        """The components by degree, (..., 2l + 1, channels) each: views of x (..., size).
 
         Raises: ValueError for another number of components.
         """
         if x.shape[-1:] != (self.size,):
             raise ValueError(f"x has shape {tuple(x.shape)}, {self} wants (..., {self.size}).")
         parts = x.split([channels * (2 * l + 1) for l, channels in self.streams], dim=-1)
-        return [part.unflatten(-1, (n, 2 * l + 1)) for part, (l, n) in zip(parts, self.streams, strict=True)]
+        return [part.unflatten(-1, (2 * l + 1, n)) for part, (l, n) in zip(parts, self.streams, strict=True)]
 
     def act(self, R: Tensor, x: Tensor) -> Tensor:
         """D(R) on features (..., size), R (3, 3). Raises: ValueError for another size, or what is no rotation."""
         parts = self.split(x)
-        turned = [part @ wigner_D_real(l, R).to(x).mT for part, l in zip(parts, self.degrees, strict=True)]
+        turned = [wigner_D_real(l, R).to(x) @ part for part, l in zip(parts, self.degrees, strict=True)]
         return torch.cat([part.flatten(-2) for part in turned], dim=-1)
 
     def __repr__(self) -> str:

@@ -72,8 +72,8 @@ class SteerablePointClassifier(nn.Module):
             x = activation(conv(x, positions.flatten(0, 1), neighbours, centres.flatten(0, 1)))
             positions = centres
         scalars, vectors = self.degrees.split(x)
-        lengths = (vectors.square().sum(-1) + 1e-6).sqrt()
-        features = torch.cat([scalars[..., 0], lengths], 1).unflatten(0, positions.shape[:2])
+        lengths = (vectors.square().sum(-2) + 1e-6).sqrt()
+        features = torch.cat([scalars[..., 0, :], lengths], 1).unflatten(0, positions.shape[:2])
         return self.head(torch.cat([features.mean(1), features.amax(1)], 1))
 
 

@@ -112,7 +112,8 @@ class IrrepsBatchNorm(_Scaled):
 
     def _statistics(self, parts: list[Tensor]) -> tuple[Tensor, Tensor]:
         """The means of the scalars (S,) and the variances of all channels (C,)."""
-        means, variances = [], []
+        means: list[Tensor] = []
+        variances: list[Tensor] = []
         for part, (n, irrep) in zip(parts, self.irreps, strict=True):
             rows = part.reshape(-1, n)
             mean = rows.mean(0) if irrep == _SCALAR else rows.new_zeros(n)

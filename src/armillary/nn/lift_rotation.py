@@ -51,7 +51,7 @@ class RotationPointwise(ConstantModule):
             parts = []
             for l, n in columns.items():
                 order = [l] + [l + sign * m for m in range(1, l + 1) for sign in (-1, 1)]
-                parts.append((2 * l + 1) ** 0.5 * wigner_D_real(l, Q)[..., order[: int(n)]].mT.flatten(1))
+                parts.append((2 * l + 1) ** 0.5 * wigner_D_real(l, Q)[..., order[: int(n)]].flatten(1))
             lift = torch.cat(parts, 1)  # (samples, columns and components)
             project = (lift * weights[:, None]).T.contiguous()
         self.through = LiftProject(activation, lift, project)
@@ -62,11 +62,12 @@ class RotationPointwise(ConstantModule):
         return len(self.through.get_buffer("lift"))
 
     def forward(self, x: Tensor) -> Tensor:
-        parts = self.degrees.split(x)
-        grouped = torch.cat([part.flatten(-2).unflatten(-1, (self.functions, -1)) for part in parts], -1)
-        y = self.through(grouped.flatten(0, -2)[..., None])[..., 0].view(grouped.shape)
-        sizes = [part.shape[-2] * part.shape[-1] // self.functions for part in parts]
-        return torch.cat([part.flatten(-2) for part in y.split(sizes, -1)], -1)
+        parts = [part.unflatten(-1, (self.functions, -1)).mT for part in self.degrees.split(x)]  # (..., 2l + 1, N_l, F)
+        joined = torch.cat([part.flatten(-3, -2) for part in parts], -2)
+        y = self.through(joined.flatten(0, -3)).view(joined.shape)
+        sizes = [part.shape[-3] * part.shape[-2] for part in parts]
+        pieces = zip(y.split(sizes, -2), parts, strict=True)
+        return torch.cat([piece.unflatten(-2, part.shape[-3:-1]).mT.flatten(-3) for piece, part in pieces], -1)
 
     def extra_repr(self) -> str:
         return f"{self.degrees}, band={self.band}, {self.functions} functions at {self.samples} samples"

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from armillary.groups import Degrees, clebsch_gordan_real
 from armillary.ops.constants import ConstantModule
 from armillary.ops.integers import checked_integer
+from armillary.ops.real_harmonics import solid_harmonics
 
+_SCALE = (4 * math.pi) ** 0.5  # of harmonics with Σ_m S_Jm² = 2J + 1 on the sphere
 INDICES = (torch.int32, torch.int64)  # bool and uint8 would select points, not number them
 
 
@@ -97,8 +99,6 @@ class PointConv(ConstantModule):
         with torch.device("cpu"):
             for i, (l, J, k) in enumerate(self.paths):
                 self.register_constant(f"coupling_{i}", clebsch_gordan_real(J, l, k).clone())
-            for J in range(2, self.max_degree + 1):
-                self.register_constant(f"raise_{J}", _raising(J))
         self.bias = nn.Parameter(torch.zeros(outputs[0])) if 0 in outputs else None
 
     def forward(self, x: Tensor, positions: Tensor, neighbours: Tensor, centres: Tensor | None = None) -> Tensor:
@@ -107,27 +107,22 @@ class PointConv(ConstantModule):
         present = (neighbours >= 0)[..., None].to(x)
         places = neighbours.clamp(min=0)
         r = (positions[places] - centres[:, None]) / self.cutoff
-        kernels = self._radial(r)[..., None] * torch.cat(self.solid_harmonics(r), -1)[..., None, :]  # (Q, K, R, ΣJ)
+        kernels = (
+            self._radial(r)[..., None] * (_SCALE * solid_harmonics(self.max_degree, r))[..., None, :]
+        )  # (Q, K, R, ΣJ)
         shares = present / present.sum(1, keepdim=True).clamp(min=1)
         means = (kernels.flatten(2).to(x) * shares).mT @ x[places]
         means = means.unflatten(1, (self.radial, -1))  # (Q, R, ΣJ, size)
         by_degree = dict(zip(self.degrees_in.degrees, self.degrees_in.split(means), strict=True))
         outputs: dict[int, Tensor] = {}
         for i, (weight, (l, J, k)) in enumerate(zip(self.weights, self.paths, strict=True)):
-            part = by_degree[l][:, :, J * J : (J + 1) ** 2]  # (P, R, 2J + 1, I, 2l + 1)
-            coupled = torch.einsum("qrMim,Mmn->qirn", part, self.constant(f"coupling_{i}", x)).flatten(1, 2)
-            mixed = weight.to(x) @ coupled
+            part = by_degree[l][:, :, J * J : (J + 1) ** 2]  # (Q, R, 2J + 1, 2l + 1, I)
+            coupled = torch.einsum("qrMmi,Mmn->qnir", part, self.constant(f"coupling_{i}", x)).flatten(2)
+            mixed = coupled @ weight.to(x).T
             outputs[k] = outputs[k] + mixed if k in outputs else mixed
         if self.bias is not None:
-            outputs[0] = outputs[0] + self.bias.to(x)[:, None]
+            outputs[0] = outputs[0] + self.bias.to(x)
         return torch.cat([outputs[k].flatten(1) for k in self.degrees_out.degrees], 1)
-
-    def solid_harmonics(self, r: Tensor) -> list[Tensor]:
-        """S_J(r) for J up to ``max_degree``, (..., 2J + 1) each, m = -J..J, from r (..., 3)."""
-        found = [torch.ones_like(r[..., :1]), 3**0.5 * r[..., [1, 2, 0]]][: self.max_degree + 1]
-        for J in range(2, self.max_degree + 1):
-            found.append(torch.einsum("...a,...b,abc->...c", found[-1], found[1], self.constant(f"raise_{J}", r)))
-        return found
 
     def _radial(self, r: Tensor) -> Tensor:
         """The hat functions at |r|/c, (..., R)."""
@@ -153,13 +148,3 @@ class PointConv(ConstantModule):
     def extra_repr(self) -> str:
         basis = f"cutoff={self.cutoff:g}, radial={self.radial}, max_degree={self.max_degree}"
         return f"{self.degrees_in} → {self.degrees_out}, {basis}, {len(self.paths)} paths"
-
-
-def _raising(J: int) -> Tensor:
-    """What makes S_J of S_{J-1} and S_1: Clebsch–Gordan coefficients, scaled to Σ_m S_Jm² = 2J + 1 on the sphere."""
-    axis = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)  # z, in the order (y, z, x)
-    below = torch.zeros(2 * J - 1, dtype=torch.float64)
-    below[J - 1] = (2 * J - 1) ** 0.5  # S_{J-1} there, of m = 0 alone
-    C = clebsch_gordan_real(J - 1, 1, J)
-    value = torch.einsum("a,b,abc->c", below, 3**0.5 * axis, C)[J]
-    return C * ((2 * J + 1) ** 0.5 / value)
