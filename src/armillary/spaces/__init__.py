@@ -1,9 +1,10 @@
-"""Where data lives: grids on the sphere, the sphere with an orientation axis, images and their warps."""
+"""Where data lives: grids on the sphere, the sphere with an orientation axis, images and their warps, points."""
 
 from armillary.spaces.axis import Axis
 from armillary.spaces.oriented import OrientedGrid
 from armillary.spaces.plane import ImageGrid
 from armillary.spaces.plane_group import Windows, act_on_feature_map, act_on_image, pixel_elements
+from armillary.spaces.points import Neighbours, complete_graph, edge_vectors, knn_graph, radius_graph
 from armillary.spaces.sphere import Equiangular, GaussLegendre, SphereGrid, grid_from_dict
 from armillary.spaces.warps import LogPolar, PerspectiveSphere, ScaleAspect, Warp, warp_from_dict
 
@@ -13,6 +14,7 @@ __all__ = [
     "GaussLegendre",
     "ImageGrid",
     "LogPolar",
+    "Neighbours",
     "OrientedGrid",
     "PerspectiveSphere",
     "ScaleAspect",
@@ -21,7 +23,11 @@ __all__ = [
     "Windows",
     "act_on_feature_map",
     "act_on_image",
+    "complete_graph",
+    "edge_vectors",
     "grid_from_dict",
+    "knn_graph",
     "pixel_elements",
+    "radius_graph",
     "warp_from_dict",
 ]
