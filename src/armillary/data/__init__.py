@@ -4,6 +4,7 @@ from armillary.data.config import DataConfig
 from armillary.data.image_dataset import ImageDataset
 from armillary.data.image_inputs import image_grid
 from armillary.data.motion import Motion, moved
+from armillary.data.nbody import Bodies, charged_systems, gravity_systems
 from armillary.data.normalization import denormalize, with_normalization
 from armillary.data.opening import open_dataset, read_inputs
 from armillary.data.projection import project_image
@@ -11,6 +12,7 @@ from armillary.data.qm7 import Molecules, atom_signals, coulomb_matrices, load_q
 from armillary.data.spec import DataError, FieldDataset, FieldSpec
 
 __all__ = [
+    "Bodies",
     "DataConfig",
     "DataError",
     "FieldDataset",
@@ -19,8 +21,10 @@ __all__ = [
     "Molecules",
     "Motion",
     "atom_signals",
+    "charged_systems",
     "coulomb_matrices",
     "denormalize",
+    "gravity_systems",
     "image_grid",
     "load_qm7",
     "moved",
