@@ -10,6 +10,8 @@ from armillary.data.opening import open_dataset, read_inputs
 from armillary.data.projection import project_image
 from armillary.data.qm7 import Molecules, atom_signals, coulomb_matrices, load_qm7
 from armillary.data.spec import DataError, FieldDataset, FieldSpec
+from armillary.data.structures import Structures
+from armillary.data.trajectories import load_npz_trajectory, trajectory_names
 
 __all__ = [
     "Bodies",
@@ -20,16 +22,19 @@ __all__ = [
     "ImageDataset",
     "Molecules",
     "Motion",
+    "Structures",
     "atom_signals",
     "charged_systems",
     "coulomb_matrices",
     "denormalize",
     "gravity_systems",
     "image_grid",
+    "load_npz_trajectory",
     "load_qm7",
     "moved",
     "open_dataset",
     "project_image",
     "read_inputs",
+    "trajectory_names",
     "with_normalization",
 ]
