@@ -12,6 +12,7 @@ from armillary.data.qm7 import Molecules, atom_signals, coulomb_matrices, load_q
 from armillary.data.spec import DataError, FieldDataset, FieldSpec
 from armillary.data.structures import Structures
 from armillary.data.trajectories import load_npz_trajectory, trajectory_names
+from armillary.data.xyz import read_extxyz
 
 __all__ = [
     "Bodies",
@@ -34,6 +35,7 @@ __all__ = [
     "moved",
     "open_dataset",
     "project_image",
+    "read_extxyz",
     "read_inputs",
     "trajectory_names",
     "with_normalization",
