@@ -117,6 +117,7 @@ BAD = {
     "nan": (WATER.replace("1e-3", "nan"), "forces hold values that are not finite"),
     "columns": (WATER.replace("0 0 -1.5", "0 0"), "atom 0 has 7 columns, wanted 8"),
     "properties": (WATER.replace("pos:R:3", "pos:Q:3"), "wanted name:kind:columns"),
+    "wide": (WATER.replace("pos:R:3", "pos:R:" + "3" * 5000), "wanted name:kind:columns"),
     "no positions": (WATER.replace("pos:R:3", "xyz:R:3"), "wanted species"),
     "lattice": (CELL.replace("0 0 6", "0 0"), "wanted nine numbers"),
     "pbc": (CELL.replace("T T F", "T T"), "wanted three of T and F"),

@@ -9,6 +9,7 @@ from armillary.data.normalization import denormalize, with_normalization
 from armillary.data.opening import open_dataset, read_inputs
 from armillary.data.projection import project_image
 from armillary.data.qm7 import Molecules, atom_signals, coulomb_matrices, load_qm7
+from armillary.data.qm9 import load_qm9
 from armillary.data.spec import DataError, FieldDataset, FieldSpec
 from armillary.data.structures import Structures
 from armillary.data.trajectories import load_npz_trajectory, trajectory_names
@@ -32,6 +33,7 @@ __all__ = [
     "image_grid",
     "load_npz_trajectory",
     "load_qm7",
+    "load_qm9",
     "moved",
     "open_dataset",
     "project_image",

@@ -116,7 +116,11 @@ def _frame(number: int, header: str, rows: list[str]) -> _Frame:
     table = [row.split() for row in rows]
     specification = values.pop("Properties", _PLAIN)
     fields = specification.split(":")
-    sound = len(fields) % 3 == 0 and set(fields[1::3]) <= set(_KINDS) and all(w.isdigit() for w in fields[2::3])
+    sound = (
+        len(fields) % 3 == 0
+        and set(fields[1::3]) <= set(_KINDS)
+        and all(re.fullmatch("[1-9][0-9]{0,2}", w) for w in fields[2::3])
+    )
     if not sound:
         raise DataError(f"Properties={specification[:80]!r}: wanted name:kind:columns, kinds R, I, S, L.")
     width = sum(map(int, fields[2::3]))
