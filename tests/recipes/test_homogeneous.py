@@ -93,18 +93,13 @@ def test_weights_follow_the_turned_sectors(files: Path) -> None:
 
 
 def test_clouds(files: Path) -> None:
-    data = homogeneous_points.read_clouds(1, 64)
-    assert data.names == ("f",)
-    assert data.train.shape == (8, 64, 3)
-    both = homogeneous_points.read_clouds(2, 64)
-    assert both.names == ("f", "c")
-    assert both.train_labels.tolist() == [0, 0, 1] * 4
-    drawn = homogeneous_points.DrawnClouds(both, 32, turned=True)
-    assert len(drawn) == 24
-    x, label = drawn[5]
-    assert int(label) == 1
-    torch.testing.assert_close(x.norm(dim=1), both.train[2, 32:].norm(dim=1))
-    assert not torch.equal(drawn[5][0], x)
+    train, test = homogeneous_points.read_clouds(1, 64)
+    assert train.names == test.names == ("f",)
+    assert train.points.shape == (8, 64, 3)
+    as_stored, turned = (homogeneous_points.judged_clouds(test, 32, turn) for turn in (False, True))
+    assert torch.equal(as_stored.tensors[0], test.points[:, :32])
+    torch.testing.assert_close(turned.tensors[0].norm(dim=-1), as_stored.tensors[0].norm(dim=-1))
+    assert not torch.equal(turned.tensors[0], as_stored.tensors[0])
 
 
 def test_it_judges() -> None:

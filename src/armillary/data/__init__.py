@@ -1,8 +1,10 @@
 """Data on the sphere (digits, MNIST, npz, folders of pictures, netCDF, zarr) and images in the plane."""
 
+from armillary.data.clouds import Clouds, DrawnClouds, load_psb, turned
 from armillary.data.config import DataConfig
 from armillary.data.image_dataset import ImageDataset
 from armillary.data.image_inputs import image_grid
+from armillary.data.modelnet import load_modelnet40, normalized, read_off, sample_surface
 from armillary.data.motion import Motion, moved
 from armillary.data.nbody import Bodies, charged_systems, gravity_systems
 from armillary.data.normalization import denormalize, with_normalization
@@ -17,8 +19,10 @@ from armillary.data.xyz import read_extxyz
 
 __all__ = [
     "Bodies",
+    "Clouds",
     "DataConfig",
     "DataError",
+    "DrawnClouds",
     "FieldDataset",
     "FieldSpec",
     "ImageDataset",
@@ -31,14 +35,20 @@ __all__ = [
     "denormalize",
     "gravity_systems",
     "image_grid",
+    "load_modelnet40",
     "load_npz_trajectory",
+    "load_psb",
     "load_qm7",
     "load_qm9",
     "moved",
+    "normalized",
     "open_dataset",
     "project_image",
     "read_extxyz",
     "read_inputs",
+    "read_off",
+    "sample_surface",
     "trajectory_names",
+    "turned",
     "with_normalization",
 ]

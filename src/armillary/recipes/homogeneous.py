@@ -22,6 +22,7 @@ from rich.console import Console
 from torch import nn
 from torch.utils.data import ConcatDataset, Dataset
 
+from armillary.data.clouds import DrawnClouds
 from armillary.groups import Orders, random_rotation
 from armillary.models import PlainPointClassifier, SpinNet, SteerablePointClassifier
 from armillary.nn import ClassificationMetrics
@@ -145,8 +146,8 @@ def winds(size: Scale, runs: Path, seeds: int, console: Console) -> list[Row]:
 
 def clouds(size: Scale, runs: Path, seeds: int, console: Console) -> list[Row]:
     """Accuracy on test clouds, as stored and turned."""
-    data = points.read_clouds(size.classes, size.stored)
-    as_stored, turned_test = (points.judged_clouds(data, size.points, flag) for flag in (False, True))
+    train, test = points.read_clouds(size.classes, size.stored)
+    as_stored, turned_test = (points.judged_clouds(test, size.points, flag) for flag in (False, True))
     neighbours = min(16, size.points // 4)
 
     def steerable() -> nn.Module:
@@ -166,7 +167,7 @@ def clouds(size: Scale, runs: Path, seeds: int, console: Console) -> list[Row]:
         seconds, params = 0.0, 0
         for seed in range(seeds):
             console.print(f"{name}, seed {seed}")
-            drawn = points.DrawnClouds(data, size.points, turned)
+            drawn = DrawnClouds(train, size.points, "so3" if turned else "none", seed)
             config = TrainConfig(epochs=passes, batch_size=16, lr=lr, weight_decay=1e-2, seed=seed)
             metrics = ClassificationMetrics(size.classes)
             settings, path = {"scale": to_table(size)}, runs / f"{folder}-{seed}"
