@@ -8,6 +8,7 @@ from armillary.data.modelnet import load_modelnet40, normalized, read_off, sampl
 from armillary.data.motion import Motion, moved
 from armillary.data.nbody import Bodies, charged_systems, gravity_systems
 from armillary.data.normalization import denormalize, with_normalization
+from armillary.data.oc20 import LmdbStructures, open_oc20_lmdb
 from armillary.data.opening import open_dataset, read_inputs
 from armillary.data.projection import project_image
 from armillary.data.qm7 import Molecules, atom_signals, coulomb_matrices, load_qm7
@@ -26,6 +27,7 @@ __all__ = [
     "FieldDataset",
     "FieldSpec",
     "ImageDataset",
+    "LmdbStructures",
     "Molecules",
     "Motion",
     "Structures",
@@ -43,6 +45,7 @@ __all__ = [
     "moved",
     "normalized",
     "open_dataset",
+    "open_oc20_lmdb",
     "project_image",
     "read_extxyz",
     "read_inputs",
