@@ -24,8 +24,9 @@ ALLOWED: dict[str, frozenset[str]] = {
     "testing": frozenset(_CORE),  # so that it can judge other people's layers
     **{room: frozenset((*_CORE, "nn")) for room in _PRODUCTS},
     "bench": frozenset((*_CORE, "nn", "models")),  # only cli imports it
-    "recipes": frozenset((*_CORE, "nn", "testing", *_PRODUCTS)),
-    "cli": frozenset((*_CORE, "nn", "testing", *_PRODUCTS, "bench", "recipes")),
+    "interop": frozenset((*_CORE, "nn", *_PRODUCTS)),  # bridges to other packages
+    "recipes": frozenset((*_CORE, "nn", "testing", *_PRODUCTS, "interop")),
+    "cli": frozenset((*_CORE, "nn", "testing", *_PRODUCTS, "interop", "bench", "recipes")),
     "__main__": frozenset(("cli",)),
 }
 MAX_LINES = 400
