@@ -106,7 +106,7 @@ def test_rows_of_ase(tmp_path: Path) -> None:
     entries = {"1": packed(row()), "3": packed(row(1)), "nextid": packed(4), "deleted_ids": packed([2])}
     (tmp_path / "folder").mkdir()
     write(tmp_path / "folder" / "a.lmdb", entries)
-    write(tmp_path / "folder" / "b.lmdb", {"1": packed(row())})
+    write(tmp_path / "folder" / "b.aselmdb", {"1": packed(row())})
     found = open_oc20_lmdb(tmp_path / "folder")
     assert len(found) == 3
     one = found[0]

@@ -29,19 +29,20 @@ _ATOMS = ("tags", "fixed", "pos_relaxed")
 
 
 class LmdbStructures(Dataset[Structures]):
-    """The structures of one ``*.lmdb`` file, or of all such files of a folder in order of their names, read when asked
-    for.
+    """The structures of one ``*.lmdb`` or ``*.aselmdb`` file, or of all such files of a folder in order of their names,
+    read when asked for.
 
     Two forms of entries are understood: pickled PyTorch Geometric ``Data`` under "0", "1", …, as OC20's IS2RE and S2EF
     are preprocessed (``pos``, ``atomic_numbers``, ``cell``, energy ``y`` or ``energy`` or ``y_relaxed``, ``force`` or
     ``forces``), read by an interpreter that runs nothing (``data.plain_pickles``); and the JSON rows of ASE's database
-    in LMDB, as OMat and OC22 have (``numbers``, ``positions``, ``cell``, ``pbc``, ``energy``, ``forces``, ``stress`` in
+    in LMDB, as OMat24 has (``numbers``, ``positions``, ``cell``, ``pbc``, ``energy``, ``forces``, ``stress`` in
     the order xx yy zz yz xz xy). Å, eV, eV/Å, eV/Å³. ``energy`` names another value to read as energy. Numbers ``sid``,
     ``fid``, ``y_init``, ``y_relaxed`` and, of atoms, ``tags``, ``fixed``, ``pos_relaxed`` are properties. A cell
     without ``pbc`` is periodic in all directions.
 
-    ``len``, ``[i]`` (a ``Structures`` of one), ``name(i)``, ``read(numbers)``. May be handed to other processes. LMDB maps a file into memory: one whose pages were tampered with can end the process, so that
-    files from strangers belong into a process of their own. Needs the extra ``molecules`` (lmdb).
+    ``len``, ``[i]`` (a ``Structures`` of one), ``name(i)``, ``read(numbers)``. May be handed to other processes.
+    LMDB maps a file into memory: one whose pages were tampered with can end the process, so that files from
+    strangers belong into a process of their own. Needs the extra ``molecules`` (lmdb).
     Raises: ImportError without lmdb; DataError for files that are not there, cut short, no LMDB, or without entries,
     and, when read, for entries that are damaged or hold anything but plain records.
     Source: Chanussot et al. 2021 (arXiv 2010.09990); pinned by ``tests/data/test_oc20.py``.
@@ -50,10 +51,12 @@ class LmdbStructures(Dataset[Structures]):
     def __init__(self, path: str | os.PathLike[str], *, energy: str | None = None) -> None:
         self.energy = energy
         found = existing_path(path)
-        self.paths = sorted(found.glob("*.lmdb")) if found.is_dir() else [found]
+        self.paths = (
+            sorted(p for p in found.iterdir() if p.suffix in (".lmdb", ".aselmdb")) if found.is_dir() else [found]
+        )
         self._environments: dict[Path, Any] = {}
         if not self.paths:
-            raise DataError(f"{path}: the folder has no files *.lmdb.")
+            raise DataError(f"{path}: the folder has no files *.lmdb or *.aselmdb.")
         self._entries: list[tuple[Path, bytes]] = []
         for file in self.paths:
             with self._environment(file).begin() as transaction, transaction.cursor() as cursor:
