@@ -1,4 +1,4 @@
-"""Data on the sphere (digits, MNIST, npz, folders of pictures, netCDF, zarr), images in the plane, points and molecules."""
+"""Data on the sphere (digits, MNIST, npz, folders of pictures, netCDF, zarr), images, points and molecules."""
 
 from armillary.data.clouds import Clouds, DrawnClouds, load_psb, turned
 from armillary.data.config import DataConfig
