@@ -113,7 +113,7 @@ def gravity_systems(
         F_i = -Σ_j m_i m_j (x_i - x_j) / (|x_i - x_j|² + 0.1²)^{3/2},   kick, drift, kick with dt = 0.001
 
     Positions and velocities at the start are normal, the mean velocity zero. Frame k is after step ``every`` k, as
-    published; there are ``steps / every``. 7000 systems of 100 bodies are 3.5e11 pairs of bodies, minutes to an hour:
+    published; there are ``steps / every``. 7000 systems of 100 bodies are 3.5e11 pairs of bodies, about ten minutes:
     ``cache`` them. All else as for ``charged_systems``.
     Source: Brandstetter et al. 2022 (arXiv 2110.02905), section 4; pinned against a direct simulation by
     ``tests/data/test_nbody.py``.
