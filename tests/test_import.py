@@ -17,7 +17,7 @@ import armillary
 ROOMS = sorted(f"armillary.{m.name}" for m in pkgutil.iter_modules(armillary.__path__) if m.name[0] != "_")
 ENTRIES = [name for name in ("armillary", "armillary.cli") if importlib.util.find_spec(name)]
 HEAVY = {"PIL", "e3nn", "lightning_fabric", "matplotlib", "netCDF4", "pandas", "sklearn", "tensorboardX"}
-HEAVY |= {"xarray", "zarr"}
+HEAVY |= {"ase", "h5py", "lmdb", "torch_geometric", "vesin", "xarray", "zarr"}
 
 # Runs in a process of its own. Processor time, not the clock: other work on the machine does not count.
 PROBE = """
