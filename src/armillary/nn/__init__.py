@@ -6,6 +6,7 @@ from armillary.nn.disco import DiscoConv, DiscoConvTranspose
 from armillary.nn.disco_so3 import DiscoLift, DiscoSO3Conv
 from armillary.nn.disco_steerable import SteerableDiscoConv
 from armillary.nn.dropout import FieldDropout
+from armillary.nn.edge_frames import edge_frames
 from armillary.nn.fields import FieldConv, FieldPointwise
 from armillary.nn.fold import Foldable, fold
 from armillary.nn.gate import Gate
@@ -144,6 +145,7 @@ __all__ = [
     "WarpImage",
     "WarpPad",
     "Zernike",
+    "edge_frames",
     "fold",
     "neighbour_table",
     "rings",
