@@ -8,13 +8,11 @@ Source: Varshalovich et al. 1988, 8.2.1; pinned by ``tests/groups/test_clebsch_g
 
 from __future__ import annotations
 
-import math
-from fractions import Fraction
-
 import torch
 from torch import Tensor
 
 from armillary.groups.so3 import real_to_complex
+from armillary.ops.clebsch_gordan import coefficient
 from armillary.ops.constants import cached_constant
 
 PHASE_VERSION = 1
@@ -38,32 +36,8 @@ def clebsch_gordan_complex(l1: int, l2: int, l3: int) -> Tensor:
     result = torch.zeros(2 * l1 + 1, 2 * l2 + 1, 2 * l3 + 1, dtype=torch.float64)
     for m1 in range(-l1, l1 + 1):
         for m2 in range(max(-l2, -l3 - m1), min(l2, l3 - m1) + 1):
-            result[l1 + m1, l2 + m2, l3 + m1 + m2] = _coefficient(l1, m1, l2, m2, l3, m1 + m2)
+            result[l1 + m1, l2 + m2, l3 + m1 + m2] = coefficient(l1, m1, l2, m2, l3, m1 + m2)
     return result
-
-
-def _coefficient(l1: int, m1: int, l2: int, m2: int, l3: int, m3: int) -> float:
-    f = math.factorial
-    low, high = max(0, l2 - l3 - m1, l1 - l3 + m2), min(l1 + l2 - l3, l1 - m1, l2 + m2)
-    total = Fraction(0)
-    for k in range(low, high + 1):
-        below = f(k) * f(l1 + l2 - l3 - k) * f(l1 - m1 - k) * f(l2 + m2 - k)
-        total += Fraction((-1) ** k, below * f(l3 - l2 + m1 + k) * f(l3 - l1 - m2 + k))
-    if total == 0:
-        return 0.0
-    triangle = Fraction(
-        (2 * l3 + 1) * f(l3 + l1 - l2) * f(l3 - l1 + l2) * f(l1 + l2 - l3),
-        f(l1 + l2 + l3 + 1),
-    )
-    orders = f(l3 + m3) * f(l3 - m3) * f(l1 - m1) * f(l1 + m1) * f(l2 - m2) * f(l2 + m2)
-    square = triangle * orders * total * total
-    return math.copysign(_root(square), total)
-
-
-def _root(square: Fraction) -> float:
-    """√ of a fraction whose parts may be too large for a float."""
-    shift = max(0, square.denominator.bit_length() - square.numerator.bit_length() + 128) // 2 * 2
-    return math.ldexp(math.isqrt((square.numerator << shift) // square.denominator), -shift // 2)
 
 
 @cached_constant(512)

@@ -7,6 +7,7 @@ from armillary.nn.disco_so3 import DiscoLift, DiscoSO3Conv
 from armillary.nn.disco_steerable import SteerableDiscoConv
 from armillary.nn.dropout import FieldDropout
 from armillary.nn.edge_frames import edge_frames
+from armillary.nn.edge_product import EdgeProduct
 from armillary.nn.fields import FieldConv, FieldPointwise
 from armillary.nn.fold import Foldable, fold
 from armillary.nn.gate import Gate
@@ -61,6 +62,7 @@ __all__ = [
     "DiscoConvTranspose",
     "DiscoLift",
     "DiscoSO3Conv",
+    "EdgeProduct",
     "FieldConv",
     "FieldDropout",
     "FieldPointwise",

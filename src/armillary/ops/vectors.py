@@ -45,14 +45,15 @@ def cut(vectors: int, rows: int) -> list[int]:
     return [vectors * (b + 1) // blocks - vectors * b // blocks for b in range(blocks)]
 
 
-class _Emitter:
-    """Loads, stores and multiply-adds of vectors of float32 or float64 at integer addresses."""
+class Emitter:
+    """Loads, stores and multiply-adds of vectors of float32 or float64 at integer addresses; ``width`` numbers each,
+    default ``lanes``."""
 
-    def __init__(self, builder: ir.IRBuilder, itemsize: int) -> None:
+    def __init__(self, builder: ir.IRBuilder, itemsize: int, width: int | None = None) -> None:
         self.b = builder
         self.itemsize = itemsize
         self.scalar = ir.FloatType() if itemsize == 4 else ir.DoubleType()
-        self.width = lanes(itemsize)
+        self.width = width or lanes(itemsize)
         self.vector = ir.VectorType(self.scalar, self.width)
         name = f"llvm.fma.v{self.width}f{8 * itemsize}"
         known = builder.module.globals.get(name)
@@ -61,7 +62,7 @@ class _Emitter:
 
     def at(self, address: Any, offset: Any, scale: int | None = None) -> Any:
         """address + offset · itemsize."""
-        return self.b.add(address, self.b.mul(offset, _index(scale or self.itemsize)))
+        return self.b.add(address, self.b.mul(offset, index(scale or self.itemsize)))
 
     def load(self, address: Any, kind: ir.Type | None = None) -> Any:
         pointer = self.b.inttoptr(address, (kind or self.vector).as_pointer())
@@ -87,9 +88,9 @@ class _Emitter:
         """The numbers at the address, each in a vector; zeros if the address is 0."""
         before = self.b.block
         given, after = self.b.append_basic_block("given"), self.b.append_basic_block("joined")
-        self.b.cbranch(self.b.icmp_signed("!=", address, _index(0)), given, after)
+        self.b.cbranch(self.b.icmp_signed("!=", address, index(0)), given, after)
         self.b.position_at_end(given)
-        values = [self.broadcast(self.at(address, _index(i))) for i in range(count)]
+        values = [self.broadcast(self.at(address, index(i))) for i in range(count)]
         self.b.branch(after)
         self.b.position_at_end(after)
         joined = []
@@ -101,21 +102,25 @@ class _Emitter:
         return joined
 
     def load_vectors(self, address: Any, first: int, count: int) -> list[Any]:
-        return [self.load(self.at(address, _index((first + v) * self.width))) for v in range(count)]
+        return [self.load(self.at(address, index((first + v) * self.width))) for v in range(count)]
 
     def rank_one(self, factors: Any, terms: list[list[Any]], held: list[Any]) -> list[Any]:
         """held[m, v] + factors[m] · terms[m][v]."""
         new = []
         for m, row in enumerate(terms):
-            factor = self.broadcast(self.at(factors, _index(m)))
+            factor = self.broadcast(self.at(factors, index(m)))
             new += [self.fma(factor, term, held[m * len(row) + v]) for v, term in enumerate(row)]
         return new
 
     def store_block(self, values: list[Any], address: Any, stride: Any, first: int, count: int) -> None:
         """Rows of ``count`` vectors, from the vector ``first`` of each row."""
         for i, value in enumerate(values):
-            row = self.at(address, self.b.mul(_index(i // count), stride))
-            self.store(value, self.at(row, _index((first + i % count) * self.width)))
+            row = self.at(address, self.b.mul(index(i // count), stride))
+            self.store(value, self.at(row, index((first + i % count) * self.width)))
+
+    def constant(self, value: float) -> Any:
+        """A number in all places of a vector."""
+        return ir.Constant(self.vector, [value] * self.width)
 
     def fma(self, a: Any, b: Any, c: Any) -> Any:
         return self.b.call(self.fma_function, [a, b, c])
@@ -129,7 +134,7 @@ class _Emitter:
         self.b.branch(head)
         self.b.position_at_end(head)
         i = self.b.phi(_INDEX)
-        i.add_incoming(_index(0), before)
+        i.add_incoming(index(0), before)
         held = []
         for value in start:
             phi = self.b.phi(self.vector)
@@ -138,7 +143,7 @@ class _Emitter:
         self.b.cbranch(self.b.icmp_signed("<", i, count), inside, after)
         self.b.position_at_end(inside)
         new = body(i, held)
-        i.add_incoming(self.b.add(i, _index(1)), self.b.block)
+        i.add_incoming(self.b.add(i, index(1)), self.b.block)
         for phi, value in zip(held, new, strict=True):
             phi.add_incoming(value, self.b.block)
         self.b.branch(head)
@@ -146,14 +151,15 @@ class _Emitter:
         return held
 
 
-def _index(value: int) -> ir.Constant:
+def index(value: int) -> ir.Constant:
+    """An int64."""
     return ir.Constant(_INDEX, value)
 
 
 _keep_alive: list[Any] = []  # machine code lives as long as its engine
 
 
-def _compiled(arguments: int, generate: Callable[[ir.IRBuilder, Any], None]) -> int:
+def compiled(arguments: int, generate: Callable[[ir.IRBuilder, Any], None]) -> int:
     """The address of a function of so many int64 whose body ``generate`` emits."""
     module = ir.Module()
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [_INDEX] * arguments), "kernel")
@@ -186,7 +192,7 @@ def strip(rows: int, vectors: int, itemsize: int) -> int:
 
     def generate(builder: ir.IRBuilder, arguments: Any) -> None:
         x, offsets, coefficients, count, shifts, y, y_stride = arguments
-        emit = _Emitter(builder, itemsize)
+        emit = Emitter(builder, itemsize)
         initial = emit.optional_broadcasts(shifts, rows)
         done = 0
         for block in cut(vectors, rows):
@@ -194,14 +200,14 @@ def strip(rows: int, vectors: int, itemsize: int) -> int:
             def body(i: Any, held: list[Any], block: int = block, done: int = done) -> list[Any]:
                 source = emit.at(x, emit.load(emit.at(offsets, i, 8), _INDEX))
                 loaded = emit.load_vectors(source, done, block)
-                factors = emit.at(coefficients, emit.b.mul(i, _index(rows)))
+                factors = emit.at(coefficients, emit.b.mul(i, index(rows)))
                 return emit.rank_one(factors, [loaded] * rows, held)
 
             total = emit.accumulate(count, [value for value in initial for _ in range(block)], body)
             emit.store_block(total, y, y_stride, done, block)
             done += block
 
-    return _compiled(7, generate)
+    return compiled(7, generate)
 
 
 @cache
@@ -215,14 +221,14 @@ def contract(rows: int, evens: int, vectors: int, itemsize: int) -> int:
 
     def generate(builder: ir.IRBuilder, arguments: Any) -> None:
         x, offsets, coefficients, count, y, y_stride = arguments
-        emit = _Emitter(builder, itemsize)
+        emit = Emitter(builder, itemsize)
         done = 0
         for block in cut(vectors, rows + ways - 1):
 
             def body(i: Any, held: list[Any], block: int = block, done: int = done) -> list[Any]:
                 place = emit.at(offsets, i, 8 * ways)
                 loaded = [
-                    emit.load_vectors(emit.at(x, emit.load(emit.at(place, _index(way), 8), _INDEX)), done, block)
+                    emit.load_vectors(emit.at(x, emit.load(emit.at(place, index(way), 8), _INDEX)), done, block)
                     for way in range(ways)
                 ]
                 terms = [loaded[0]] * rows
@@ -230,13 +236,13 @@ def contract(rows: int, evens: int, vectors: int, itemsize: int) -> int:
                     sums = [emit.b.fadd(a, b) for a, b in zip(*loaded, strict=True)]
                     differences = [emit.b.fsub(a, b) for a, b in zip(*loaded, strict=True)]
                     terms = [sums if m < evens else differences for m in range(rows)]
-                return emit.rank_one(emit.at(coefficients, emit.b.mul(i, _index(rows))), terms, held)
+                return emit.rank_one(emit.at(coefficients, emit.b.mul(i, index(rows))), terms, held)
 
             total = emit.accumulate(count, [emit.zero] * (rows * block), body)
             emit.store_block(total, y, y_stride, done, block)
             done += block
 
-    return _compiled(6, generate)
+    return compiled(6, generate)
 
 
 @cache
@@ -249,24 +255,24 @@ def products(rows: int, columns: int, itemsize: int) -> int:
 
     def generate(builder: ir.IRBuilder, arguments: Any) -> None:
         a, a_stride, b, b_stride, count, sums = arguments
-        emit = _Emitter(builder, itemsize)
+        emit = Emitter(builder, itemsize)
 
         def body(i: Any, held: list[Any]) -> list[Any]:
-            at = emit.b.mul(i, _index(emit.width))
-            left = [emit.load(emit.at(emit.at(a, emit.b.mul(_index(m), a_stride)), at)) for m in range(rows)]
+            at = emit.b.mul(i, index(emit.width))
+            left = [emit.load(emit.at(emit.at(a, emit.b.mul(index(m), a_stride)), at)) for m in range(rows)]
             new = list(held)
             for n in range(columns):
-                right = emit.load(emit.at(emit.at(b, emit.b.mul(_index(n), b_stride)), at))
+                right = emit.load(emit.at(emit.at(b, emit.b.mul(index(n), b_stride)), at))
                 for m in range(rows):
                     new[m * columns + n] = emit.fma(left[m], right, held[m * columns + n])
             return new
 
-        places = [emit.at(sums, _index(p * emit.width)) for p in range(rows * columns)]
+        places = [emit.at(sums, index(p * emit.width)) for p in range(rows * columns)]
         total = emit.accumulate(count, [emit.load(place) for place in places], body)
         for value, place in zip(total, places, strict=True):
             emit.store(value, place)
 
-    return _compiled(6, generate)
+    return compiled(6, generate)
 
 
 @cache
@@ -275,14 +281,14 @@ def transpose(itemsize: int) -> int:
 
     def generate(builder: ir.IRBuilder, arguments: Any) -> None:
         x, x_stride, y, y_stride = arguments
-        emit = _Emitter(builder, itemsize)
-        rows = [emit.load(emit.at(x, emit.b.mul(_index(i), x_stride))) for i in range(emit.width)]
+        emit = Emitter(builder, itemsize)
+        rows = [emit.load(emit.at(x, emit.b.mul(index(i), x_stride))) for i in range(emit.width)]
         half = emit.width // 2
         for _ in range(emit.width.bit_length() - 1):  # each step moves the lowest bit of the lane into the row
             rows = [emit.interleaved(rows[i // 2], rows[i // 2 + half], i % 2 * half) for i in range(emit.width)]
         emit.store_block(rows, y, y_stride, 0, 1)
 
-    return _compiled(4, generate)
+    return compiled(4, generate)
 
 
 @intrinsic
@@ -316,6 +322,6 @@ def take(typingctx, counter):  # type: ignore[no-untyped-def]
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         place = builder.inttoptr(arguments[0], _INDEX.as_pointer())
-        return builder.atomic_rmw("add", place, _index(1), "monotonic")
+        return builder.atomic_rmw("add", place, index(1), "monotonic")
 
     return types.int64(types.int64), generate
