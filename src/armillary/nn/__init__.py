@@ -6,8 +6,11 @@ from armillary.nn.disco import DiscoConv, DiscoConvTranspose
 from armillary.nn.disco_so3 import DiscoLift, DiscoSO3Conv
 from armillary.nn.disco_steerable import SteerableDiscoConv
 from armillary.nn.dropout import FieldDropout
+from armillary.nn.edge_bridge import linear_paths, load_path_weights, path_weights
 from armillary.nn.edge_frames import edge_frames
+from armillary.nn.edge_linear import EdgeLinear
 from armillary.nn.edge_product import EdgeProduct
+from armillary.nn.edge_rotation import EdgeRotation
 from armillary.nn.fields import FieldConv, FieldPointwise
 from armillary.nn.fold import Foldable, fold
 from armillary.nn.gate import Gate
@@ -62,7 +65,9 @@ __all__ = [
     "DiscoConvTranspose",
     "DiscoLift",
     "DiscoSO3Conv",
+    "EdgeLinear",
     "EdgeProduct",
+    "EdgeRotation",
     "FieldConv",
     "FieldDropout",
     "FieldPointwise",
@@ -149,7 +154,10 @@ __all__ = [
     "Zernike",
     "edge_frames",
     "fold",
+    "linear_paths",
+    "load_path_weights",
     "neighbour_table",
+    "path_weights",
     "rings",
     "sample_image",
     "with_warp_padding",

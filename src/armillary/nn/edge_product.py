@@ -1,8 +1,7 @@
-"""The tensor product of features with the harmonics of edges, channel by channel, evaluated in the frame of the edge."""
+"""The tensor product of features with the harmonics of edges, by channel, evaluated in the frame of the edge."""
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from armillary.groups import Irreps, O3Irrep, clebsch_gordan_real
