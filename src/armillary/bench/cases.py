@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from armillary.bench.edge_cases import EdgeCase
 from armillary.bench.gcnn_cases import GroupNetCase
 from armillary.bench.peer_cases import WIDENING, PairedBasis, describe_layer, hats
 from armillary.bench.so3_cases import SO3Case
@@ -184,4 +185,4 @@ class ShtCase:
         }
 
 
-Case = DiscoCase | RooflineCase | PlanarCase | ScalingCase | ShtCase | GroupNetCase | SO3Case
+Case = DiscoCase | RooflineCase | PlanarCase | ScalingCase | ShtCase | GroupNetCase | SO3Case | EdgeCase

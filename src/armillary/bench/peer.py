@@ -1,7 +1,7 @@
-"""The peers, torch-harmonics and escnn, in environments of their own: find one, make it, run a worker in it.
+"""The peers, torch-harmonics, escnn and e3nn, in environments of their own: find one, make it, run a worker in it.
 
 torch-harmonics 0.9.3 is built for one torch release, escnn 1.0.11 wants numpy before 2.0, so neither can share
-armillary's environment. The Python of a peer is the one that is given, or that of its variable
+armillary's environment; e3nn may, and where it is installed there that one serves. The Python of a peer is the one that is given, or that of its variable
 (``$ARMILLARY_PEER_PYTHON``, ``$ARMILLARY_ESCNN_PYTHON``), or that of its folder below the current directory.
 
 Jobs and answers travel as .npz files: arrays, and one JSON document. Nothing is pickled.
@@ -10,6 +10,7 @@ Jobs and answers travel as .npz files: arrays, and one JSON document. Nothing is
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import subprocess
@@ -50,6 +51,8 @@ class Peer:
     folder: Path
     requirements: tuple[tuple[str, ...], ...]
     packages: tuple[str, ...]
+    module: str | None = None
+    """Its name for ``import`` where it can share armillary's environment: then that serves, if it has it."""
 
     @property
     def contents(self) -> str:
@@ -91,7 +94,10 @@ class Peer:
                 )
             return Path(named).absolute()
         made = _python_in(self.folder)
-        return made if made.is_file() else None
+        if made.is_file():
+            return made
+        here = self.module is not None and importlib.util.find_spec(self.module) is not None
+        return Path(sys.executable) if here else None
 
     def python(self) -> Path:
         """``find``, or made in ``folder`` where there is none. Raises: PeerError."""
@@ -149,7 +155,17 @@ ESCNN = Peer(
     ),
     packages=("torch", "numpy", "escnn"),
 )
-PEERS = (TORCH_HARMONICS, ESCNN)
+E3NN = Peer(
+    name="e3nn",
+    builders="e3nn_layers",
+    suite="edge",
+    variable="ARMILLARY_E3NN_PYTHON",
+    folder=Path("build") / "e3nn",
+    requirements=((f"torch=={torch.__version__.partition('+')[0]}", "e3nn==0.6.0"),),
+    packages=("torch", "e3nn"),
+    module="e3nn",
+)
+PEERS = (TORCH_HARMONICS, ESCNN, E3NN)
 
 
 def peer_of(builders: str) -> Peer | None:

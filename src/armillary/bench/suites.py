@@ -8,9 +8,11 @@ from typing import Any
 
 from armillary.bench import tables, turns
 from armillary.bench.cases import Case, DiscoCase, PlanarCase, RooflineCase, ScalingCase, ShtCase
+from armillary.bench.edge_cases import EdgeCase
+from armillary.bench.edge_tables import edge_summary, edge_table
 from armillary.bench.gcnn_cases import GroupNetCase
 from armillary.bench.gcnn_tables import gcnn_summary, gcnn_table
-from armillary.bench.peer import ESCNN, TORCH_HARMONICS, Peer
+from armillary.bench.peer import E3NN, ESCNN, TORCH_HARMONICS, Peer
 from armillary.bench.pictures import draw_networks, draw_ratios, draw_scaling, draw_so3
 from armillary.bench.so3_cases import SO3Case
 from armillary.bench.so3_tables import so3_fits, so3_table
@@ -170,6 +172,16 @@ SUITES = {
             draw_so3,
             rounds=3,
             derived=lambda entries: {"fits": so3_fits(entries)},
+        ),
+        Suite(
+            "edge",
+            "the product with harmonics of edges beside e3nn",
+            (EdgeCase(2, 32, 4000), EdgeCase(4, 32, 2000), EdgeCase(6, 16, 500)),
+            (EdgeCase(2, 32, 4000), EdgeCase(4, 32, 2000), EdgeCase(6, 16, 500)),
+            edge_table,
+            lambda entries: draw_ratios(entries, "both", "forward and backward"),
+            peer=E3NN,
+            derived=lambda entries: {"summary": edge_summary(entries)},
         ),
     )
 }

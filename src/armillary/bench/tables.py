@@ -17,6 +17,7 @@ from armillary.bench.cases import (
     ScalingCase,
     ShtCase,
 )
+from armillary.bench.edge_cases import EdgeCase
 from armillary.bench.gcnn_cases import GroupNetCase
 from armillary.bench.operations import bytes_moved, contraction_and_mixing, exponent, geometric_mean
 from armillary.bench.record import table
@@ -266,4 +267,6 @@ def title(case: Any) -> str:
             return f"{case.name}, batch {case.batch}" + (", folded" if case.folded else "")
         case SO3Case():
             return f"b = {case.bandlimit}, {case.channels} channels"
+        case EdgeCase():
+            return case.name
     raise TypeError(f"got {case!r}, wanted a case")

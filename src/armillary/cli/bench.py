@@ -37,7 +37,7 @@ def bench(
     no_peer: Annotated[bool, Parameter(negative=())] = False,
     out: Path | None = None,
 ) -> int:
-    """Measure time and memory beside torch-harmonics, escnn and conv2d; write SUITE.json, SUITE.md and SUITE.png.
+    """Measure time and memory beside torch-harmonics, escnn, e3nn and conv2d; write SUITE.json, SUITE.md and SUITE.png.
 
     Examples::
 
@@ -45,6 +45,7 @@ def bench(
         armillary bench sizes --full --rounds 5 --out results/bench
         armillary bench conv2d
         armillary bench gcnn --make-peer build/escnn
+        armillary bench edge
         armillary bench gate benchmarks/gate.json
 
     The implementations wait in processes of their own, built and warmed up, and take turns. Given are medians of the
@@ -54,7 +55,7 @@ def bench(
     Parameters
     ----------
     suite
-        layers, sizes, conv2d, scaling, sht, so3 or gcnn (default: all of them).
+        layers, sizes, conv2d, scaling, sht, so3, edge or gcnn (default: all of them).
     full
         All sizes, not only the quick ones.
     rounds
@@ -65,7 +66,8 @@ def bench(
         wall, or cpu: time of the processor, with --threads 1, on a busy machine.
     peer
         Python of an environment with the suite's peer: torch-harmonics (default: $ARMILLARY_PEER_PYTHON, or build/peer
-        if it is there), for gcnn escnn (default: $ARMILLARY_ESCNN_PYTHON, or build/escnn).
+        if it is there), for gcnn escnn (default: $ARMILLARY_ESCNN_PYTHON, or build/escnn), for edge e3nn (default:
+        $ARMILLARY_E3NN_PYTHON, or build/e3nn, or this Python if it has e3nn).
     make_peer
         Make that environment in this directory, if it is not there yet.
     no_peer

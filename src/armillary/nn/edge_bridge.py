@@ -29,8 +29,8 @@ def linear_paths(layer: EdgeLinear) -> list[Path]:
 def path_weights(layer: EdgeLinear) -> dict[Path, Tensor]:
     """The matrix (channels out, channels in), float64, of each path (stream in, l2, stream out).
 
-    The layer is then ``Σ_paths W C(x ⊗ S)`` with the conventions of ``EdgeProduct``. Orders above ``mmax`` count as zero
-    matrices. Raises: ValueError for a layer without reflections, which mixes paths of both parities.
+    The layer is then ``Σ_paths W C(x ⊗ S)`` with the conventions of ``EdgeProduct``. Orders above ``mmax`` count as
+    zero matrices. Raises: ValueError for a layer without reflections, which mixes paths of both parities.
     Pinned by ``tests/nn/test_edge_linear.py``.
     """
     found: dict[Path, Tensor] = {}

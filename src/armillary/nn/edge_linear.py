@@ -25,8 +25,8 @@ class EdgeLinear(nn.Module):
     tensor product with the harmonics of the edge, a matrix (channels out, channels in) for each path: ``path_weights``
     and ``load_path_weights`` go between the two. Its cost is O(L³) for an edge and channel instead of O(L⁶).
 
-    With ``reflections=False`` it commutes with rotations alone, and has more weights: ``a' = W a - V b, b' = W b + V a``,
-    and one matrix for all of m = 0. This is the published map.
+    With ``reflections=False`` it commutes with rotations alone, and has more weights: ``a' = W a - V b``,
+    ``b' = W b + V a``, and one matrix for all of m = 0. This is the published map.
 
     ``scales`` multiply each edge's input, one number for each channel and order (E, ``scale_numel``), in the order of
     ``EdgeRotation`` without the b: radial functions. ``edges_at_once`` cuts the edges into runs, and with

@@ -24,7 +24,7 @@ class EdgeRotation(ConstantModule):
     same. Within each: by stream, then channel. A linear map of z commutes with O(3) if it treats a and b alike, orders
     apart, and the two kinds of m = 0 apart.
 
-    Shapes: x (P, irreps.dim), frames (E, S) from ``edge_frames`` of degree ``irreps.lmax`` or more, z (E, ``size``) with
+    Shapes: x (P, irreps.dim), frames (E, S) from ``edge_frames`` of degree ``irreps.lmax`` or more, z (E, ``size``),
     size = ``counts[0] + 2 Σ_{m > 0} counts[m]``. ``mmax`` None: all orders. No parameters.
     Raises: ValueError for shapes that do not fit. Source: Passaro & Zitnick 2023 (arXiv 2302.03655); pinned by
     ``tests/nn/test_edge_linear.py``.
