@@ -1,4 +1,4 @@
-"""The suite ``edge``: both libraries compute one map, the counts are those of a loop, and the table says what was measured."""
+"""The suite ``edge``: both libraries compute one map, operations are counted, the table says what was measured."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """The peers, torch-harmonics, escnn and e3nn, in environments of their own: find one, make it, run a worker in it.
 
 torch-harmonics 0.9.3 is built for one torch release, escnn 1.0.11 wants numpy before 2.0, so neither can share
-armillary's environment; e3nn may, and where it is installed there that one serves. The Python of a peer is the one that is given, or that of its variable
-(``$ARMILLARY_PEER_PYTHON``, ``$ARMILLARY_ESCNN_PYTHON``), or that of its folder below the current directory.
+armillary's environment; e3nn may, and is taken from there where it is installed. The Python of a peer is the one that
+is given, or that of its variable (``$ARMILLARY_PEER_PYTHON``, ``$ARMILLARY_ESCNN_PYTHON``, ``$ARMILLARY_E3NN_PYTHON``),
+or that of its folder below the current directory.
 
 Jobs and answers travel as .npz files: arrays, and one JSON document. Nothing is pickled.
 """
