@@ -44,6 +44,22 @@ def test_the_matrices_of_the_group(lmax, make):
         torch.testing.assert_close(block, wigner_D_real(l, R), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("edges", [1, 64, 131])
+def test_the_kernels_are_the_reference(edges, dtype):
+    R = rotations(edges)
+    D = wigner_blocks_reference(R, 5)
+    g, omega = torch.randn_like(D), torch.randn(edges, 3, dtype=torch.float64)
+    pairs = (
+        (operators.edge_wigner(R.to(dtype), 5), D),
+        (operators.edge_torque(g.to(dtype), D.to(dtype), 5), operators.torque_reference(g, D, 5)),
+        (operators.edge_turn(omega.to(dtype), D.to(dtype), 5), operators.turn_reference(omega, D, 5)),
+    )
+    for found, wanted in pairs:
+        tolerance = (1e-13 if dtype == torch.float64 else 1e-6) * float(wanted.abs().max())
+        torch.testing.assert_close(found.double(), wanted, rtol=0, atol=tolerance)
+
+
 def test_high_degrees():
     R = rotations(4)
     D = wigner_blocks(R, 32)

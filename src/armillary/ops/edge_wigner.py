@@ -8,7 +8,8 @@ poles as elsewhere. Gradients need no derivative of the recurrence. With ``dR = 
     dD = turn(ω, D) = Σ_k ω_k G_k D,     torque(g, D)_k = <g, G_k D>,
 
 G_k the antisymmetric generators. The two maps are bilinear, and each other's derivatives: all orders of gradients
-follow from them.
+follow from them. The functions named ``*_reference`` are plain torch; on the CPU float32 and float64 go to the compiled
+kernels of ``ops.edge_wigner_cpu``.
 
 Shape legend: E rotations, S = Σ_l (2l + 1)² numbers of each: blocks by degree, row by row.
 """
@@ -105,6 +106,37 @@ def turn_reference(omega: Tensor, D: Tensor, lmax: int) -> Tensor:
 edge_wigner = torch.library.custom_op("armillary::edge_wigner", wigner_blocks_reference, mutates_args=())
 edge_torque = torch.library.custom_op("armillary::edge_torque", torque_reference, mutates_args=())
 edge_turn = torch.library.custom_op("armillary::edge_turn", turn_reference, mutates_args=())
+
+
+def _compiles(x: Tensor) -> bool:
+    return x.dtype in (torch.float32, torch.float64) and x.numel() > 0
+
+
+@edge_wigner.register_kernel("cpu")
+def _(R: Tensor, lmax: int) -> Tensor:
+    if not _compiles(R):
+        return wigner_blocks_reference(R, lmax)
+    from armillary.ops.edge_wigner_cpu import wigner_cpu  # numba is imported and compiles at first use
+
+    return wigner_cpu(R, lmax)
+
+
+@edge_torque.register_kernel("cpu")
+def _(g: Tensor, D: Tensor, lmax: int) -> Tensor:
+    if not _compiles(g):
+        return torque_reference(g, D, lmax)
+    from armillary.ops.edge_wigner_cpu import generated_cpu
+
+    return generated_cpu(g, D, lmax, False)
+
+
+@edge_turn.register_kernel("cpu")
+def _(omega: Tensor, D: Tensor, lmax: int) -> Tensor:
+    if not _compiles(D):
+        return turn_reference(omega, D, lmax)
+    from armillary.ops.edge_wigner_cpu import generated_cpu
+
+    return generated_cpu(omega, D, lmax, True)
 
 
 @edge_wigner.register_fake
