@@ -1,5 +1,5 @@
-"""Wigner matrices of edges on the CPU: the recurrence of ``ops.edge_wigner`` for a block of edges at once, vectors along
-the edges, and the two maps by generators.
+"""Wigner matrices of edges on the CPU: the recurrence of ``ops.edge_wigner`` for a block of edges at once, vectors
+along the edges, and the two maps by generators.
 
 The coefficients of a step couple each component with at most five; products of the two sides are taken one side after
 the other, so that degree l takes about 20 (2l + 1)² multiply-adds.
@@ -70,7 +70,7 @@ def _add_scaled(target, source, scale):  # type: ignore[no-untyped-def]
 
 @_jit
 def _raise(l, old, new, half, D1, places, values, starts, first):  # type: ignore[no-untyped-def]
-    """new (n, n, block) = Cᵀ (old ⊗ D1) C with ``half`` (n, n - 2, 3, block) between; ``first`` is the row of m = -l."""
+    """new (n, n, block) = Cᵀ (old ⊗ D1) C with ``half`` (n, n - 2, 3, block) between; ``first``: row of m = -l."""
     n = 2 * l + 1
     for m in range(n):
         half[m, : n - 2] = 0
