@@ -10,7 +10,8 @@ from armillary.groups.so3 import random_rotations, rotation_about, wigner_D_real
 from armillary.nn.edge_frames import edge_frames
 from armillary.ops import edge_wigner as operators
 from armillary.ops.edge_frames import edge_rotations
-from armillary.ops.edge_wigner import generators, raising, wigner_blocks, wigner_blocks_reference, wigner_size
+from armillary.ops.edge_generators import generators, raising, wigner_size
+from armillary.ops.edge_wigner import wigner_blocks, wigner_blocks_reference
 
 
 def rotations(count=7):

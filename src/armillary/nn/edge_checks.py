@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from armillary.ops.edge_wigner import wigner_size
+from armillary.ops.edge_generators import wigner_size
 
 
 def check_edges(x: Tensor, edge_index: Tensor) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from armillary.groups import Irreps, O3Irrep
 from armillary.nn.edge_checks import check_edges, check_frames
 from armillary.ops.constants import ConstantModule
-from armillary.ops.edge_wigner import wigner_size
+from armillary.ops.edge_generators import wigner_size
 from armillary.ops.integers import checked_integer
 
 

@@ -21,8 +21,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from armillary.ops.edge_generators import generators, wigner_size
 from armillary.ops.edge_paths import EdgePaths
-from armillary.ops.edge_wigner import generators, wigner_size
 
 
 def blocks_of(frames: Tensor, lmax: int) -> list[Tensor]:

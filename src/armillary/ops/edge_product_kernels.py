@@ -20,8 +20,8 @@ import numpy as np
 from llvmlite import ir
 from numba import carray, types
 
+from armillary.ops.edge_generators import generators, wigner_size
 from armillary.ops.edge_paths import EdgePaths, Pair
-from armillary.ops.edge_wigner import generators, wigner_size
 from armillary.ops.vectors import Emitter, call, compiled, index, pointer, take
 
 _entry = numba.cfunc(types.void(types.voidptr), cache=True)

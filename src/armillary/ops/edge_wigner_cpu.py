@@ -18,7 +18,7 @@ from torch import Tensor
 
 from armillary.ops.compiling import ready
 from armillary.ops.constants import cached_constant
-from armillary.ops.edge_wigner import generators, raising, wigner_size
+from armillary.ops.edge_generators import generators, raising, wigner_size
 from armillary.ops.memory import empty
 from armillary.ops.threads import run
 from armillary.ops.vectors import pointer, take
