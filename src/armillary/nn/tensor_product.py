@@ -1,0 +1,287 @@
+"""Products of two features of O(3): full, with a matrix over channels for each path, and channel-wise.
+
+Shape legend: N points or edges, U channels of one irrep in the first input, V in the second, W in the output, Q columns
+of what one irrep of the first input is mixed to, M components 2l + 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from armillary.groups import Irreps, O3Irrep, clebsch_gordan_real
+from armillary.ops.constants import ConstantModule
+
+
+@dataclass(frozen=True)
+class ProductPath:
+    """One irrep of each input and one of the output, by their places in ``Irreps.regrouped``."""
+
+    first: int
+    second: int
+    out: int
+
+
+def product_paths(irreps_in1: Irreps, irreps_in2: Irreps, irreps_out: Irreps) -> list[ProductPath]:
+    """All paths, by the first input, then the second, then the output: degrees make a triangle, parities multiply.
+
+    Raises: ValueError where an irrep of the output is on no path.
+    """
+    first, second, out = ([irrep for _, irrep in x.regrouped()] for x in (irreps_in1, irreps_in2, irreps_out))
+    paths = [
+        ProductPath(i, j, k)
+        for i, a in enumerate(first)
+        for j, b in enumerate(second)
+        for k, c in enumerate(out)
+        if c in a * b
+    ]
+    lost = [str(irrep) for k, irrep in enumerate(out) if all(path.out != k for path in paths)]
+    if lost:
+        raise ValueError(
+            f"no path leads from {irreps_in1} and {irreps_in2} to {', '.join(lost)}: leave it out of irreps_out, or "
+            f"add what makes it to the inputs."
+        )
+    return paths
+
+
+class _Product(ConstantModule):
+    """What both products share: the irreps, the paths, and the contraction of one path."""
+
+    def __init__(self, irreps_in1: Irreps | str, irreps_in2: Irreps | str, irreps_out: Irreps | str) -> None:
+        super().__init__()
+        self.irreps_in1, self.irreps_in2, self.irreps_out = Irreps(irreps_in1), Irreps(irreps_in2), Irreps(irreps_out)
+        self.in_channels = self.irreps_in1.dim
+        self.paths = product_paths(self.irreps_in1, self.irreps_in2, self.irreps_out)
+        self._first, self._second, self._out = (
+            list(x.regrouped()) for x in (self.irreps_in1, self.irreps_in2, self.irreps_out)
+        )
+        for name, l1, l2, l3 in {self._degrees(path) for path in self.paths}:
+            # Columns of the coefficients of all l3 are orthonormal: what has unit variance keeps it.
+            C = clebsch_gordan_real(l1, l2, l3).permute(1, 2, 0)
+            self.register_constant(name, C.flatten(1).clone())  # (M2, M3 M1)
+
+    def _degrees(self, path: ProductPath) -> tuple[str, int, int, int]:
+        l1, l2, l3 = self._first[path.first][1].l, self._second[path.second][1].l, self._out[path.out][1].l
+        return f"coupling_{l1}_{l2}_{l3}", l1, l2, l3
+
+    def _contracted(self, k: int, pieces: Sequence[tuple[ProductPath, Tensor]], y: Sequence[Tensor]) -> Tensor:
+        """``Σ_paths Σ C[m1, m2, m3] h_{m1 v w} y_{m2 v}`` (N, M3, W) of output k, from pieces h (N, M1, V W), y (N, M2, V).
+
+        Paths with a scalar are products of numbers; all others together one product of matrices for each of the N.
+        """
+        total: Tensor | None = None
+        matrices, columns = [], []
+        for path, h in pieces:
+            name, l1, l2, l3 = self._degrees(path)
+            C, a = self.constant(name, h), y[path.second]
+            V = a.shape[-1]
+            if V == 1 and min(l1, l2, l3) == 0:
+                if l3 == 0 < l1:  # (l, l) → 0 is the unit matrix times a number
+                    part = (h * (a * C[0, 0])).sum(-2, keepdim=True)
+                    total = part if total is None else total + part
+                else:
+                    total = a * h if total is None else torch.addcmul(total, a, h)
+                continue
+            matrix = (a.mT @ C).unflatten(-1, (2 * l3 + 1, 2 * l1 + 1))  # (N, V, M3, M1)
+            matrices.append(matrix.permute(0, 2, 3, 1).flatten(2))
+            columns.append(h.unflatten(-1, (V, -1)).flatten(1, 2))
+        if not matrices:
+            assert total is not None  # every output is on a path
+            return total
+        A, h = torch.cat(matrices, -1), torch.cat(columns, 1)
+        return torch.bmm(A, h) if total is None else torch.baddbmm(total, A, h)
+
+    def _kinds(self, irreps: Irreps, x: Tensor) -> list[Tensor]:
+        """The components (N, M, channels) of each irrep, in the order of ``Irreps.regrouped``."""
+        parts: dict[O3Irrep, list[Tensor]] = {}
+        for part, (_, irrep) in zip(irreps.split(x), irreps, strict=True):
+            parts.setdefault(irrep, []).append(part)
+        wanted = (irrep for _, irrep in irreps.regrouped())
+        return [found[0] if len(found := parts[irrep]) == 1 else torch.cat(found, -1) for irrep in wanted]
+
+    def _joined(self, outputs: Sequence[Tensor]) -> Tensor:
+        """Features (N, dim) from the components of each irrep of the output."""
+        if len(self._out) == len(self.irreps_out):
+            place = {irrep: k for k, (_, irrep) in enumerate(self._out)}
+            return self.irreps_out.join(outputs[place[irrep]] for _, irrep in self.irreps_out)
+        parts: dict[O3Irrep, list[Tensor]] = {}
+        for k, (_, irrep) in enumerate(self._out):
+            parts[irrep] = list(outputs[k].split([n for n, other in self.irreps_out if other == irrep], -1))
+        return self.irreps_out.join(parts[irrep].pop(0) for _, irrep in self.irreps_out)
+
+    def _check(self, x: Tensor, y: Tensor) -> None:
+        name = type(self).__name__
+        self.irreps_in1.check(x, name)
+        if y.shape != (*x.shape[:-1], self.irreps_in2.dim):
+            raise ValueError(
+                f"y has shape {tuple(y.shape)}, {name} wants {(*x.shape[:-1], self.irreps_in2.dim)}: a feature of "
+                f"{self.irreps_in2} for each of x."
+            )
+
+    def extra_repr(self) -> str:
+        return f"{self.irreps_in1} ⊗ {self.irreps_in2} → {self.irreps_out}, {len(self.paths)} paths"
+
+
+class TensorProduct(_Product):
+    """The general bilinear map of features of O(3), a matrix over channels for each path.
+
+        z_{w m3} = b_w + Σ_{paths (l1, l2, l3)} Σ_{u v} W_{u v w} Σ_{m1 m2} C[m1, m2, m3] x_{u m1} y_{v m2}
+
+    C are the real Clebsch–Gordan coefficients, weights are drawn with variance 1/fan-in, so that inputs with components
+    of variance 1 give such outputs; ``bias`` is on the 0e of the output alone. Steerable attributes are a y of one
+    channel for each degree, ``Irreps.natural(lmax)``: this then is the linear layer of a steerable network.
+
+    Shapes: x (..., irreps_in1.dim), y (..., irreps_in2.dim) with the same leading dimensions → (..., irreps_out.dim).
+    State dict: ``weights.i`` (U, Q) for each irrep i of ``irreps_in1.regrouped()`` that is on a path: columns by path
+    in the order of ``paths``, then by v, then w; ``bias`` (W,).
+
+    x is mixed first, by one matrix product for each of its irreps, and contracted with y after that. ``mix`` and
+    ``contract`` are these halves: where x belongs to points and y to edges, the former is cheaper before the gather.
+
+    Symmetry: commutes with O(3) to rounding. Raises: ValueError for an output that no path reaches, a ``bias`` without
+    0e, or shapes that do not fit.
+    Source: Geiger & Smidt 2022, arXiv 2207.09453; pinned by ``tests/nn/test_tensor_product.py``, also against e3nn.
+    """
+
+    def __init__(
+        self, irreps_in1: Irreps | str, irreps_in2: Irreps | str, irreps_out: Irreps | str, bias: bool = False
+    ) -> None:
+        super().__init__(irreps_in1, irreps_in2, irreps_out)
+        fan_in = [0] * len(self._out)
+        for path in self.paths:
+            fan_in[path.out] += self._first[path.first][0] * self._second[path.second][0]
+        self._used = sorted({path.first for path in self.paths})
+        weights = []
+        for i in self._used:
+            rows, columns = self._first[i][0], [path for path in self.paths if path.first == i]
+            widths = [self._width(path) for path in columns]
+            weights.append(
+                torch.cat(
+                    [torch.randn(rows, n) * fan_in[path.out] ** -0.5 for n, path in zip(widths, columns, strict=True)],
+                    -1,
+                )
+            )
+        self.weights = nn.ParameterList(nn.Parameter(weight) for weight in weights)
+        scalars = self.irreps_out.channels(O3Irrep(0, 1))
+        if bias and not scalars:
+            raise ValueError(f"a bias needs 0e in the output, got {self.irreps_out}: pass bias=False.")
+        self.bias = nn.Parameter(torch.zeros(scalars)) if bias else None
+
+    def _width(self, path: ProductPath) -> int:
+        return self._second[path.second][0] * self._out[path.out][0]
+
+    def path_weight(self, path: ProductPath) -> Tensor:
+        """W of one path, (U, V, W): a view of its parameter."""
+        start = 0
+        for other in self.paths:
+            if other == path:
+                break
+            start += self._width(other) if other.first == path.first else 0
+        block = self.weights[self._used.index(path.first)][:, start : start + self._width(path)]
+        return block.unflatten(1, (self._second[path.second][0], -1))
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        self._check(x, y)
+        z = self.contract(self.mix(x.reshape(-1, x.shape[-1])), y.reshape(-1, y.shape[-1]))
+        return z.reshape(*x.shape[:-1], -1)
+
+    def mix(self, x: Tensor, start: int = 0, stop: int | None = None) -> list[Tensor | None]:
+        """The first half: x (N, .) of the streams ``start`` to ``stop`` of ``irreps_in1`` (default: all), mixed.
+
+        For each irrep of ``weights`` (N, M, Q), or None where these streams have none of it. The sum over parts of the
+        streams is what all of them together give.
+        """
+        chosen = self.irreps_in1.streams[start:stop]
+        parts = dict(zip([irrep for _, irrep in Irreps(chosen).regrouped()], self._kinds(Irreps(chosen), x), strict=True))
+        mixed: list[Tensor | None] = []
+        for weight, i in zip(self.weights, self._used, strict=True):
+            irrep = self._first[i][1]
+            if irrep not in parts:
+                mixed.append(None)
+                continue
+            first = sum(n for n, other in self.irreps_in1.streams[:start] if other == irrep)
+            rows = weight[first : first + parts[irrep].shape[-1]]
+            mixed.append(parts[irrep] @ rows.to(x))
+        return mixed
+
+    def contract(self, mixed: Sequence[Tensor | None], y: Tensor) -> Tensor:
+        """The second half: what ``mix`` gave, (N, M, Q) for each irrep, with y (N, irreps_in2.dim): (N, out dim)."""
+        attributes = self._kinds(self.irreps_in2, y)
+        pieces: list[list[tuple[ProductPath, Tensor]]] = [[] for _ in self._out]
+        for i, h in zip(self._used, mixed, strict=True):
+            columns = [path for path in self.paths if path.first == i]
+            if h is not None:
+                for path, piece in zip(columns, h.split([self._width(path) for path in columns], -1), strict=True):
+                    pieces[path.out].append((path, piece))
+        outputs = []
+        for k, (n, irrep) in enumerate(self._out):
+            z = self._contracted(k, pieces[k], attributes) if pieces[k] else y.new_zeros(len(y), irrep.dim, n)
+            if self.bias is not None and irrep == O3Irrep(0, 1):
+                z = z + self.bias.to(z)
+            outputs.append(z)
+        return self._joined(outputs)
+
+
+class ChannelwiseProduct(_Product):
+    """Each channel of x times a feature y of one channel for each irrep, a weight for each path and channel.
+
+        z_{u m3} = Σ_{paths (l1, l2, l3)} w_u Σ_{m1 m2} C[m1, m2, m3] x_{u m1} y_{m2}
+
+    Paths of equal output are summed, so an irrep of the output has as many channels as those it is made of. With
+    ``weights="learned"`` the weights are parameters, drawn with variance 1/(paths of the same output); with "given" they
+    come with each call, (..., weight_numel), such as a radial network makes them for each edge.
+
+    Shapes: x (..., irreps_in1.dim), y (..., irreps_in2.dim) → (..., irreps_out.dim). State dict: ``weight``
+    (weight_numel,), by path in the order of ``paths``, then channel; or nothing.
+
+    Symmetry: commutes with O(3) to rounding. Raises: ValueError for channels that differ, a y of more channels, an
+    output that no path reaches, weights that are not asked for or do not come, or shapes that do not fit.
+    Source: as ``TensorProduct``; pinned by ``tests/nn/test_tensor_product.py``.
+    """
+
+    def __init__(
+        self,
+        irreps_in1: Irreps | str,
+        irreps_in2: Irreps | str,
+        irreps_out: Irreps | str,
+        weights: Literal["learned", "given"] = "learned",
+    ) -> None:
+        super().__init__(irreps_in1, irreps_in2, irreps_out)
+        if weights not in ("learned", "given"):
+            raise ValueError(f"got weights = {weights!r}, wanted 'learned' or 'given'.")
+        if any(n != 1 for n, _ in self._second):
+            raise ValueError(f"got {self.irreps_in2} for the second input, wanted one channel of each irrep.")
+        for path in self.paths:
+            (n, a), (m, b) = self._first[path.first], self._out[path.out]
+            if n != m:
+                raise ValueError(f"got {n} channels of {a} and {m} of {b}: a path between them wants as many of both.")
+        sizes = [self._out[path.out][0] for path in self.paths]
+        self.weight_numel = sum(sizes)
+        if weights == "learned":
+            fan_in = [sum(other.out == path.out for other in self.paths) for path in self.paths]
+            drawn = [torch.randn(n) * k**-0.5 for n, k in zip(sizes, fan_in, strict=True)]
+            self.weight: nn.Parameter | None = nn.Parameter(torch.cat(drawn))
+        else:
+            self.weight = None
+
+    def forward(self, x: Tensor, y: Tensor, weights: Tensor | None = None) -> Tensor:
+        self._check(x, y)
+        if (weights is None) == (self.weight is None):
+            wanted = "learned: call it without" if weights is not None else "given: pass them with the call"
+            raise ValueError(f"the weights of this ChannelwiseProduct are {wanted}.")
+        if weights is not None and weights.shape != (*x.shape[:-1], self.weight_numel):
+            wanted = str((*x.shape[:-1], self.weight_numel))
+            raise ValueError(f"weights have shape {tuple(weights.shape)}, wanted {wanted}.")
+        chosen = (self.weight if weights is None else weights).to(x).reshape(-1, 1, self.weight_numel)  # type: ignore
+        parts = self._kinds(self.irreps_in1, x.reshape(-1, x.shape[-1]))
+        attributes = self._kinds(self.irreps_in2, y.reshape(-1, y.shape[-1]))
+        sizes = [self._out[path.out][0] for path in self.paths]
+        pieces: list[list[tuple[ProductPath, Tensor]]] = [[] for _ in self._out]
+        for path, w in zip(self.paths, chosen.split(sizes, -1), strict=True):
+            pieces[path.out].append((path, parts[path.first] * w))
+        outputs = [self._contracted(k, found, attributes) for k, found in enumerate(pieces)]
+        return self._joined(outputs).reshape(*x.shape[:-1], -1)
