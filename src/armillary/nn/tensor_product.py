@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from armillary.groups import Irreps, O3Irrep, clebsch_gordan_real
 from armillary.ops.constants import ConstantModule
+from armillary.ops.steered_product import steered_product
 
 
 @dataclass(frozen=True)
@@ -59,41 +61,48 @@ class _Product(ConstantModule):
         self._first, self._second, self._out = (
             list(x.regrouped()) for x in (self.irreps_in1, self.irreps_in2, self.irreps_out)
         )
-        for name, l1, l2, l3 in {self._degrees(path) for path in self.paths}:
+        self._used = sorted({path.first for path in self.paths})
+        for slot, i in enumerate(self._used):
+            terms, values = self._terms(i)
+            self.register_constant(f"terms_{slot}", terms)
+            self.register_constant(f"values_{slot}", values)
+
+    def _columns(self, i: int) -> list[tuple[ProductPath, int]]:
+        """The paths of irrep i of the first input, and as many columns as each has: second by output channels."""
+        return [(path, self._width(path)) for path in self.paths if path.first == i]
+
+    def _width(self, path: ProductPath) -> int:
+        return self._second[path.second][0] * self._out[path.out][0]
+
+    def _terms(self, i: int) -> tuple[Tensor, Tensor]:
+        """The table for ``steered_product`` from the columns of irrep i, (M1, Q) in a row, and y, to the output."""
+        Q, l1 = sum(width for _, width in self._columns(i)), self._first[i][1].l
+        terms, values, start = [], [], 0
+        for path, width in self._columns(i):
+            (V, second), (W, out) = self._second[path.second], self._out[path.out]
             # Columns of the coefficients of all l3 are orthonormal: what has unit variance keeps it.
-            C = clebsch_gordan_real(l1, l2, l3).permute(1, 2, 0)
-            self.register_constant(name, C.flatten(1).clone())  # (M2, M3 M1)
+            C = clebsch_gordan_real(l1, second.l, out.l)
+            for m1, m2, m3 in C.abs().gt(1e-14).nonzero().tolist():
+                for v in range(V):
+                    y = _places(self.irreps_in2, second, m2)[v]
+                    first = m1 * Q + start + v * W
+                    for place, n in _runs(_places(self.irreps_out, out, m3)):
+                        terms.append((first, place, n, y))
+                        values.append(float(C[m1, m2, m3]))
+                        first += n
+            start += width
+        return torch.tensor(terms, dtype=torch.int64).view(-1, 4), torch.tensor(values, dtype=torch.float64)
 
-    def _degrees(self, path: ProductPath) -> tuple[str, int, int, int]:
-        l1, l2, l3 = self._first[path.first][1].l, self._second[path.second][1].l, self._out[path.out][1].l
-        return f"coupling_{l1}_{l2}_{l3}", l1, l2, l3
-
-    def _contracted(self, k: int, pieces: Sequence[tuple[ProductPath, Tensor]], y: Sequence[Tensor]) -> Tensor:
-        """``Σ_paths Σ C[m1, m2, m3] h_{m1 v w} y_{m2 v}`` (N, M3, W) of output k, from pieces h (N, M1, V W), y (N, M2, V).
-
-        Paths with a scalar are products of numbers; all others together one product of matrices for each of the N.
-        """
+    def _contracted(self, mixed: Sequence[Tensor | None], y: Tensor) -> Tensor:
+        """The output (N, dim), from (N, M1, Q) for each used irrep of the first input, and y (N, dim)."""
         total: Tensor | None = None
-        matrices, columns = [], []
-        for path, h in pieces:
-            name, l1, l2, l3 = self._degrees(path)
-            C, a = self.constant(name, h), y[path.second]
-            V = a.shape[-1]
-            if V == 1 and min(l1, l2, l3) == 0:
-                if l3 == 0 < l1:  # (l, l) → 0 is the unit matrix times a number
-                    part = (h * (a * C[0, 0])).sum(-2, keepdim=True)
-                    total = part if total is None else total + part
-                else:
-                    total = a * h if total is None else torch.addcmul(total, a, h)
-                continue
-            matrix = (a.mT @ C).unflatten(-1, (2 * l3 + 1, 2 * l1 + 1))  # (N, V, M3, M1)
-            matrices.append(matrix.permute(0, 2, 3, 1).flatten(2))
-            columns.append(h.unflatten(-1, (V, -1)).flatten(1, 2))
-        if not matrices:
-            assert total is not None  # every output is on a path
-            return total
-        A, h = torch.cat(matrices, -1), torch.cat(columns, 1)
-        return torch.bmm(A, h) if total is None else torch.baddbmm(total, A, h)
+        for slot, h in enumerate(mixed):
+            if h is not None:
+                terms, values = self.constant(f"terms_{slot}", h), self.constant(f"values_{slot}", h)
+                found = steered_product(h.flatten(1), y, terms, values, self.irreps_out.dim)
+                total = found if total is None else total + found
+        assert total is not None  # every output is on a path
+        return total
 
     def _kinds(self, irreps: Irreps, x: Tensor) -> list[Tensor]:
         """The components (N, M, channels) of each irrep, in the order of ``Irreps.regrouped``."""
@@ -102,16 +111,6 @@ class _Product(ConstantModule):
             parts.setdefault(irrep, []).append(part)
         wanted = (irrep for _, irrep in irreps.regrouped())
         return [found[0] if len(found := parts[irrep]) == 1 else torch.cat(found, -1) for irrep in wanted]
-
-    def _joined(self, outputs: Sequence[Tensor]) -> Tensor:
-        """Features (N, dim) from the components of each irrep of the output."""
-        if len(self._out) == len(self.irreps_out):
-            place = {irrep: k for k, (_, irrep) in enumerate(self._out)}
-            return self.irreps_out.join(outputs[place[irrep]] for _, irrep in self.irreps_out)
-        parts: dict[O3Irrep, list[Tensor]] = {}
-        for k, (_, irrep) in enumerate(self._out):
-            parts[irrep] = list(outputs[k].split([n for n, other in self.irreps_out if other == irrep], -1))
-        return self.irreps_out.join(parts[irrep].pop(0) for _, irrep in self.irreps_out)
 
     def _check(self, x: Tensor, y: Tensor) -> None:
         name = type(self).__name__
@@ -154,25 +153,14 @@ class TensorProduct(_Product):
         fan_in = [0] * len(self._out)
         for path in self.paths:
             fan_in[path.out] += self._first[path.first][0] * self._second[path.second][0]
-        self._used = sorted({path.first for path in self.paths})
-        weights = []
+        self.weights = nn.ParameterList()
         for i in self._used:
-            rows, columns = self._first[i][0], [path for path in self.paths if path.first == i]
-            widths = [self._width(path) for path in columns]
-            weights.append(
-                torch.cat(
-                    [torch.randn(rows, n) * fan_in[path.out] ** -0.5 for n, path in zip(widths, columns, strict=True)],
-                    -1,
-                )
-            )
-        self.weights = nn.ParameterList(nn.Parameter(weight) for weight in weights)
+            drawn = [torch.randn(self._first[i][0], n) * fan_in[path.out] ** -0.5 for path, n in self._columns(i)]
+            self.weights.append(nn.Parameter(torch.cat(drawn, -1)))
         scalars = self.irreps_out.channels(O3Irrep(0, 1))
         if bias and not scalars:
             raise ValueError(f"a bias needs 0e in the output, got {self.irreps_out}: pass bias=False.")
         self.bias = nn.Parameter(torch.zeros(scalars)) if bias else None
-
-    def _width(self, path: ProductPath) -> int:
-        return self._second[path.second][0] * self._out[path.out][0]
 
     def path_weight(self, path: ProductPath) -> Tensor:
         """W of one path, (U, V, W): a view of its parameter."""
@@ -210,20 +198,17 @@ class TensorProduct(_Product):
 
     def contract(self, mixed: Sequence[Tensor | None], y: Tensor) -> Tensor:
         """The second half: what ``mix`` gave, (N, M, Q) for each irrep, with y (N, irreps_in2.dim): (N, out dim)."""
-        attributes = self._kinds(self.irreps_in2, y)
-        pieces: list[list[tuple[ProductPath, Tensor]]] = [[] for _ in self._out]
-        for i, h in zip(self._used, mixed, strict=True):
-            columns = [path for path in self.paths if path.first == i]
-            if h is not None:
-                for path, piece in zip(columns, h.split([self._width(path) for path in columns], -1), strict=True):
-                    pieces[path.out].append((path, piece))
-        outputs = []
-        for k, (n, irrep) in enumerate(self._out):
-            z = self._contracted(k, pieces[k], attributes) if pieces[k] else y.new_zeros(len(y), irrep.dim, n)
-            if self.bias is not None and irrep == O3Irrep(0, 1):
-                z = z + self.bias.to(z)
-            outputs.append(z)
-        return self._joined(outputs)
+        z = self._contracted(mixed, y)
+        if self.bias is None:
+            return z
+        parts, start = [], 0
+        for (n, irrep), where in zip(self.irreps_out, self.irreps_out.slices, strict=True):
+            if irrep == O3Irrep(0, 1):
+                parts.append(self.bias[start : start + n])
+                start += n
+            else:
+                parts.append(self.bias.new_zeros(where.stop - where.start))
+        return z + torch.cat(parts).to(z)
 
 
 class ChannelwiseProduct(_Product):
@@ -278,10 +263,25 @@ class ChannelwiseProduct(_Product):
             raise ValueError(f"weights have shape {tuple(weights.shape)}, wanted {wanted}.")
         chosen = (self.weight if weights is None else weights).to(x).reshape(-1, 1, self.weight_numel)  # type: ignore
         parts = self._kinds(self.irreps_in1, x.reshape(-1, x.shape[-1]))
-        attributes = self._kinds(self.irreps_in2, y.reshape(-1, y.shape[-1]))
-        sizes = [self._out[path.out][0] for path in self.paths]
-        pieces: list[list[tuple[ProductPath, Tensor]]] = [[] for _ in self._out]
-        for path, w in zip(self.paths, chosen.split(sizes, -1), strict=True):
-            pieces[path.out].append((path, parts[path.first] * w))
-        outputs = [self._contracted(k, found, attributes) for k, found in enumerate(pieces)]
-        return self._joined(outputs).reshape(*x.shape[:-1], -1)
+        mixed: list[Tensor | None] = []
+        sizes = [sum(n for _, n in self._columns(i)) for i in self._used]
+        for i, w in zip(self._used, chosen.split(sizes, -1), strict=True):
+            channels = self._first[i][0]
+            mixed.append((parts[i][:, :, None] * w.unflatten(-1, (-1, channels))).flatten(2))
+        return self._contracted(mixed, y.reshape(-1, y.shape[-1])).reshape(*x.shape[:-1], -1)
+
+
+def _places(irreps: Irreps, irrep: O3Irrep, m: int) -> list[int]:
+    """Where component m of each channel of an irrep is in a feature."""
+    return [
+        where.start + m * n + channel
+        for (n, other), where in zip(irreps, irreps.slices, strict=True)
+        if other == irrep
+        for channel in range(n)
+    ]
+
+
+def _runs(places: list[int]) -> list[tuple[int, int]]:
+    """(first, length) of runs of consecutive numbers."""
+    starts = [k for k, place in enumerate(places) if k == 0 or place != places[k - 1] + 1]
+    return [(places[a], b - a) for a, b in pairwise([*starts, len(places)])]
