@@ -20,7 +20,7 @@ from armillary.ops.real_harmonics import spherical_harmonics
 
 
 def steerable_attributes(vectors: Tensor, lmax: int) -> Tensor:
-    """``Σ_k √4π Y_lm(v_k / |v_k|)``, l = 0..lmax: (..., K, 3) → (..., (lmax + 1)²), features of ``Irreps.natural(lmax)``.
+    """``Σ_k √4π Y_lm(v_k / |v_k|)``, l ≤ lmax: (..., K, 3) → (..., (lmax + 1)²), features of ``Irreps.natural(lmax)``.
 
     The steerable attributes of points or edges that several vectors describe (Brandstetter et al. 2022, section 2); a
     zero vector adds its Y_00 alone. Raises: ValueError as ``spherical_harmonics``.
@@ -142,10 +142,12 @@ class SEGNN(nn.Module):
         f_i = W_{a_i} x_i,   f_i += U_2(U_1([f_i, Σ_j m_ij], a_i), a_i),   m_ij = φ_2(φ_1([f_i, f_j, |x_ij|, s_ij], a_ij), a_ij)
 
     in ``layers`` layers, and a ``SteerableMLP`` for the output. All layers are gated but the embedding, U_2 and the last.
-    Attributes are harmonics of degree ≤ ``lmax``: a_ij of x_j - x_i (and further vectors of the edge), a_i = mean_j a_ij
-    (and of further vectors of the point, such as its velocity or the force on it).
+    Attributes are harmonics of degree ≤ ``lmax``: a_ij = Y(x_j - x_i), of which more vectors of the edge are a part where
+    they are given, and a_i = mean_j a_ij, or its mean with Y(v) of vectors v of the point, such as its velocity or the
+    force on it.
 
     Every ablation of the paper is a choice here. ``messages="linear"`` makes the messages linear in f_j.
+    ``neighbours`` divides the sums of messages: about as many as points have keeps features of order one.
     ``sent``: the irreps of a message, by default ``hidden``; scalars alone are invariant messages. ``attributes``:
     ``"both"``, or ``"edges"``: a_i = 1, so that updates are not steered. With ``lmax=0`` and scalars everywhere it is an
     invariant network.
@@ -172,6 +174,7 @@ class SEGNN(nn.Module):
         sent: Irreps | str | None = None,
         attributes: Literal["both", "edges"] = "both",
         edge_scalars: int = 0,
+        neighbours: float = 1.0,
         pool: Literal["none", "sum", "mean"] = "none",
     ) -> None:
         super().__init__()
@@ -181,6 +184,9 @@ class SEGNN(nn.Module):
         _chosen("attributes", attributes, ("both", "edges"))
         _chosen("pool", pool, ("none", "sum", "mean"))
         self.irreps_in, self.irreps_out, self.hidden = Irreps(irreps_in), Irreps(irreps_out), Irreps(hidden)
+        if not 0 < neighbours < math.inf:
+            raise ValueError(f"got neighbours = {neighbours}, wanted a number > 0.")
+        self.neighbours = float(neighbours)
         self.attributes, self.pool, self.in_channels = attributes, pool, self.irreps_in.dim
         sent = self.hidden if sent is None else Irreps(sent)
         of_edges = Irreps.natural(self.lmax)
@@ -210,11 +216,11 @@ class SEGNN(nn.Module):
         lengths = _length(r)
         scalars = lengths if edge_scalars is None else torch.cat([lengths, edge_scalars], 1)
         vectors = r[:, None] if edge_vectors is None else torch.cat([r[:, None], edge_vectors], 1)
-        of_edges = steerable_attributes(vectors, self.lmax)
+        of_edges = steerable_attributes(vectors, self.lmax) / vectors.shape[1]
         of_nodes = self._node_attributes(of_edges, target, positions, node_vectors)
         f = self.embedding(features, of_nodes)
         for messages, update in zip(self.messages, self.updates, strict=True):
-            received = messages(f, scalars, of_edges, edge_index)
+            received = messages(f, scalars, of_edges, edge_index) / self.neighbours
             f = f + update(torch.cat([f, received], 1), of_nodes)
         y = self.head(f, of_nodes)
         if self.pool == "none":
@@ -229,7 +235,9 @@ class SEGNN(nn.Module):
             return torch.ones_like(positions[:, :1])
         count = _summed(torch.ones_like(a[:, :1]), target, len(positions))
         mean = _summed(a, target, len(positions)) / count.clamp(min=1)
-        return mean if vectors is None else mean + steerable_attributes(vectors, self.lmax)
+        if vectors is None:
+            return mean
+        return (mean + steerable_attributes(vectors, self.lmax)) / (1 + vectors.shape[1])
 
     def _check(
         self, x: Tensor, positions: Tensor, edges: Tensor, scalars: Tensor | None, vectors: Tensor | None

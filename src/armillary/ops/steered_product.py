@@ -35,11 +35,39 @@ def _columns(terms: Tensor, values: Tensor, like: Tensor) -> tuple[Tensor, Tenso
     return terms[each, 0] + place, terms[each, 1] + place, terms[each, 3], values.to(like)[each]
 
 
+_SIGNATURE = "(Tensor h, Tensor y, Tensor terms, Tensor values, SymInt width) -> Tensor"
+_PRODUCT, _DOT = "armillary::steered_product", "armillary::steered_dot"
+
+# Not ``custom_op``, whose checks take longer than the kernel does for a thousand edges.
+for _name, _reference in ((_PRODUCT, steered_product_reference), (_DOT, steered_dot_reference)):
+    torch.library.define(_name, _SIGNATURE)
+    torch.library.impl(_name, "CompositeExplicitAutograd")(_reference)
+
+
 def _fast(*tensors: Tensor) -> bool:
-    return all(x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) for x in tensors)
+    return all(x.dtype in (torch.float32, torch.float64) for x in tensors)
 
 
-@torch.library.custom_op("armillary::steered_product", mutates_args=())
+@torch.library.impl(_PRODUCT, "CPU")
+def _product_cpu(h: Tensor, y: Tensor, terms: Tensor, values: Tensor, width: int) -> Tensor:
+    if not _fast(h, y):
+        return steered_product_reference(h, y, terms, values, width)
+    return steered_cpu(h, y, terms, values, width, "product")
+
+
+@torch.library.impl(_DOT, "CPU")
+def _dot_cpu(h: Tensor, y: Tensor, terms: Tensor, values: Tensor, width: int) -> Tensor:
+    if not _fast(h, y):
+        return steered_dot_reference(h, y, terms, values, width)
+    return steered_cpu(h, y, terms, values, width, "dot")
+
+
+@torch.library.register_fake(_PRODUCT)
+@torch.library.register_fake(_DOT)
+def _fake(h: Tensor, y: Tensor, terms: Tensor, values: Tensor, width: int) -> Tensor:
+    return h.new_empty(h.shape[0], width)
+
+
 def steered_product(h: Tensor, y: Tensor, terms: Tensor, values: Tensor, width: int) -> Tensor:
     """``z[n, o + i] += c y[n, b] h[n, a + i]``: (N, H), (N, Y) → (N, width), by terms (T, 4) of (a, o, w, b), values c.
 
@@ -47,23 +75,12 @@ def steered_product(h: Tensor, y: Tensor, terms: Tensor, values: Tensor, width: 
     y any number of times. Terms must stay within the rows: they are made by layers and not looked at here.
     Source: pinned by ``tests/ops/test_steered_product.py``.
     """
-    if _fast(h, y):
-        return steered_cpu(h, y, terms, values, width, "product")
-    return steered_product_reference(h, y, terms, values, width)
+    return torch.ops.armillary.steered_product(h, y, terms, values, width)
 
 
-@torch.library.custom_op("armillary::steered_dot", mutates_args=())
 def steered_dot(h: Tensor, g: Tensor, terms: Tensor, values: Tensor, width: int) -> Tensor:
     """``y[n, b] += c Σ_i h[n, a + i] g[n, o + i]``: (N, H), (N, Z) → (N, width), as ``steered_product``."""
-    if _fast(h, g):
-        return steered_cpu(h, g, terms, values, width, "dot")
-    return steered_dot_reference(h, g, terms, values, width)
-
-
-@steered_product.register_fake
-@steered_dot.register_fake
-def _fake(h: Tensor, y: Tensor, terms: Tensor, values: Tensor, width: int) -> Tensor:
-    return h.new_empty(h.shape[0], width)
+    return torch.ops.armillary.steered_dot(h, g, terms, values, width)
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -89,5 +106,5 @@ def _dot_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
     return of_h, steered_product(h, gradient, terms, values, g.shape[1]) if need_g else None, None, None, None
 
 
-steered_product.register_autograd(_product_backward, setup_context=_setup)
-steered_dot.register_autograd(_dot_backward, setup_context=_setup)
+torch.library.register_autograd(_PRODUCT, _product_backward, setup_context=_setup)
+torch.library.register_autograd(_DOT, _dot_backward, setup_context=_setup)
