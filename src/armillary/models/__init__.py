@@ -1,6 +1,7 @@
 """The papers' networks, and one configuration that builds any of them."""
 
 from armillary.models.config import ModelConfig, build_model
+from armillary.models.egnn import EGNN
 from armillary.models.gcnn import AllCNNC, GroupCNN, GroupResidualBlock, GroupResNet, RotationPoolingCNN, equal_width
 from armillary.models.harmonic import HarmonicClassifier, PlainClassifier
 from armillary.models.homogeneous import HomogeneousNet, OrbitalNet, SubsetNet
@@ -9,6 +10,7 @@ from armillary.models.needlets import NeedletRegressor, SO3NeedletNet, SphereNee
 from armillary.models.plane import PlanarClassifier, PlanarUNet
 from armillary.models.points import PlainPointClassifier, SteerablePointClassifier
 from armillary.models.s2cnn import S2CNNClassifier, S2CNNSegmenter
+from armillary.models.segnn import SEGNN, SteerableMLP
 from armillary.models.sphere import DiscoClassifier, DiscoUNet
 from armillary.models.spin import SpinNet
 from armillary.models.steerable import SteerableDiscoClassifier, SteerableDiscoUNet
@@ -16,6 +18,8 @@ from armillary.models.unet import LayerFactory, ResidualClassifier, ResidualUNet
 from armillary.models.warped import FullyConnectedPose, PlanarPose, WarpedPose
 
 __all__ = [
+    "EGNN",
+    "SEGNN",
     "AllCNNC",
     "AtomSum",
     "DiscoClassifier",
@@ -45,6 +49,7 @@ __all__ = [
     "SpinNet",
     "SteerableDiscoClassifier",
     "SteerableDiscoUNet",
+    "SteerableMLP",
     "SteerablePointClassifier",
     "SubsetNet",
     "WarpedPose",

@@ -109,11 +109,12 @@ class NonlinearMessages(nn.Module):
         first, n = self.mlp.products[0], self.streams
         of_point, of_neighbour = first.mix(f, 0, n), first.mix(f, n, 2 * n)
         of_edge = first.mix(scalars, 2 * n)
-        mixed = []
+        mixed: list[Tensor | None] = []
         for point, neighbour, edge in zip(of_point, of_neighbour, of_edge, strict=True):
-            parts = [] if point is None else [point[edge_index[1]] + neighbour[edge_index[0]]]
-            parts += [] if edge is None else [edge]
-            mixed.append(sum(parts[1:], parts[0]))
+            mixed.append(edge)
+            if point is not None and neighbour is not None:  # f has this irrep
+                both = point[edge_index[1]] + neighbour[edge_index[0]]
+                mixed[-1] = both if edge is None else both + edge
         return _summed(self.mlp.of_mixed(mixed, attributes), edge_index[1], len(f))
 
 

@@ -47,6 +47,7 @@ from armillary.nn.spin_conv import SpinConv
 from armillary.nn.spin_gate import SpinGate
 from armillary.nn.spin_layers import SpinActivation, SpinDropout, SpinInvariants, SpinLinear
 from armillary.nn.spin_norm import SpinBatchNorm
+from armillary.nn.tensor_product import ChannelwiseProduct, TensorProduct
 from armillary.nn.warp import WarpImage, sample_image
 from armillary.nn.warp_padding import WarpConv2d, WarpPad, with_warp_padding
 from armillary.ops.circular import CircularHarmonics
@@ -56,6 +57,7 @@ __all__ = [
     "AxisL1Loss",
     "BlurPool",
     "CircularHarmonics",
+    "ChannelwiseProduct",
     "ClassificationMetrics",
     "CrossEntropyLoss",
     "CustomBasis",
@@ -147,6 +149,7 @@ __all__ = [
     "SpinPointwise",
     "SteerableDiscoConv",
     "SumLoss",
+    "TensorProduct",
     "Unpool",
     "WarpConv2d",
     "WarpImage",

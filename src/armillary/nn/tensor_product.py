@@ -62,6 +62,8 @@ class _Product(ConstantModule):
             list(x.regrouped()) for x in (self.irreps_in1, self.irreps_in2, self.irreps_out)
         )
         self._used = sorted({path.first for path in self.paths})
+        slots = {self._first[i][1]: slot for slot, i in enumerate(self._used)}
+        self._streams = [(n, irrep.dim, slots.get(irrep, -1)) for n, irrep in self.irreps_in1]
         for slot, i in enumerate(self._used):
             terms, values = self._terms(i)
             self.register_constant(f"terms_{slot}", terms)
@@ -104,13 +106,14 @@ class _Product(ConstantModule):
         assert total is not None  # every output is on a path
         return total
 
-    def _kinds(self, irreps: Irreps, x: Tensor) -> list[Tensor]:
-        """The components (N, M, channels) of each irrep, in the order of ``Irreps.regrouped``."""
-        parts: dict[O3Irrep, list[Tensor]] = {}
-        for part, (_, irrep) in zip(irreps.split(x), irreps, strict=True):
-            parts.setdefault(irrep, []).append(part)
-        wanted = (irrep for _, irrep in irreps.regrouped())
-        return [found[0] if len(found := parts[irrep]) == 1 else torch.cat(found, -1) for irrep in wanted]
+    def _parts(self, x: Tensor, start: int = 0, stop: int | None = None) -> list[Tensor | None]:
+        """The components (N, M, U) of each used irrep in the streams ``start`` to ``stop`` of x; None: it has none."""
+        streams = self._streams[start:stop]
+        found: list[list[Tensor]] = [[] for _ in self._used]
+        for part, (channels, dim, slot) in zip(x.split([n * d for n, d, _ in streams], -1), streams, strict=True):
+            if slot >= 0:
+                found[slot].append(part.unflatten(-1, (dim, channels)))
+        return [None if not parts else parts[0] if len(parts) == 1 else torch.cat(parts, -1) for parts in found]
 
     def _check(self, x: Tensor, y: Tensor) -> None:
         name = type(self).__name__
@@ -161,6 +164,7 @@ class TensorProduct(_Product):
         if bias and not scalars:
             raise ValueError(f"a bias needs 0e in the output, got {self.irreps_out}: pass bias=False.")
         self.bias = nn.Parameter(torch.zeros(scalars)) if bias else None
+        self.register_constant("scalars", torch.tensor(_places(self.irreps_out, O3Irrep(0, 1), 0), dtype=torch.int64))
 
     def path_weight(self, path: ProductPath) -> Tensor:
         """W of one path, (U, V, W): a view of its parameter."""
@@ -175,7 +179,7 @@ class TensorProduct(_Product):
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         self._check(x, y)
         z = self.contract(self.mix(x.reshape(-1, x.shape[-1])), y.reshape(-1, y.shape[-1]))
-        return z.reshape(*x.shape[:-1], -1)
+        return z.reshape(*x.shape[:-1], z.shape[-1])
 
     def mix(self, x: Tensor, start: int = 0, stop: int | None = None) -> list[Tensor | None]:
         """The first half: x (N, .) of the streams ``start`` to ``stop`` of ``irreps_in1`` (default: all), mixed.
@@ -183,17 +187,10 @@ class TensorProduct(_Product):
         For each irrep of ``weights`` (N, M, Q), or None where these streams have none of it. The sum over parts of the
         streams is what all of them together give.
         """
-        chosen = self.irreps_in1.streams[start:stop]
-        parts = dict(zip([irrep for _, irrep in Irreps(chosen).regrouped()], self._kinds(Irreps(chosen), x), strict=True))
         mixed: list[Tensor | None] = []
-        for weight, i in zip(self.weights, self._used, strict=True):
-            irrep = self._first[i][1]
-            if irrep not in parts:
-                mixed.append(None)
-                continue
-            first = sum(n for n, other in self.irreps_in1.streams[:start] if other == irrep)
-            rows = weight[first : first + parts[irrep].shape[-1]]
-            mixed.append(parts[irrep] @ rows.to(x))
+        for slot, (weight, part) in enumerate(zip(self.weights, self._parts(x, start, stop), strict=True)):
+            first = sum([n for n, _, other in self._streams[:start] if other == slot])
+            mixed.append(None if part is None else part @ weight[first : first + part.shape[-1]].to(part))
         return mixed
 
     def contract(self, mixed: Sequence[Tensor | None], y: Tensor) -> Tensor:
@@ -201,14 +198,7 @@ class TensorProduct(_Product):
         z = self._contracted(mixed, y)
         if self.bias is None:
             return z
-        parts, start = [], 0
-        for (n, irrep), where in zip(self.irreps_out, self.irreps_out.slices, strict=True):
-            if irrep == O3Irrep(0, 1):
-                parts.append(self.bias[start : start + n])
-                start += n
-            else:
-                parts.append(self.bias.new_zeros(where.stop - where.start))
-        return z + torch.cat(parts).to(z)
+        return z.index_add(1, self.constant("scalars", z), self.bias.to(z).expand(len(z), -1))
 
 
 class ChannelwiseProduct(_Product):
@@ -261,14 +251,16 @@ class ChannelwiseProduct(_Product):
         if weights is not None and weights.shape != (*x.shape[:-1], self.weight_numel):
             wanted = str((*x.shape[:-1], self.weight_numel))
             raise ValueError(f"weights have shape {tuple(weights.shape)}, wanted {wanted}.")
-        chosen = (self.weight if weights is None else weights).to(x).reshape(-1, 1, self.weight_numel)  # type: ignore
-        parts = self._kinds(self.irreps_in1, x.reshape(-1, x.shape[-1]))
+        chosen = self.weight if weights is None else weights
+        assert chosen is not None
+        parts = self._parts(x.reshape(-1, x.shape[-1]))
+        sizes = [sum([n for _, n in self._columns(i)]) for i in self._used]
         mixed: list[Tensor | None] = []
-        sizes = [sum(n for _, n in self._columns(i)) for i in self._used]
-        for i, w in zip(self._used, chosen.split(sizes, -1), strict=True):
-            channels = self._first[i][0]
-            mixed.append((parts[i][:, :, None] * w.unflatten(-1, (-1, channels))).flatten(2))
-        return self._contracted(mixed, y.reshape(-1, y.shape[-1])).reshape(*x.shape[:-1], -1)
+        for part, w in zip(parts, chosen.to(x).reshape(-1, 1, self.weight_numel).split(sizes, -1), strict=True):
+            assert part is not None
+            mixed.append((part[:, :, None] * w.unflatten(-1, (-1, part.shape[-1]))).flatten(2))
+        z = self._contracted(mixed, y.reshape(-1, y.shape[-1]))
+        return z.reshape(*x.shape[:-1], z.shape[-1])
 
 
 def _places(irreps: Irreps, irrep: O3Irrep, m: int) -> list[int]:
