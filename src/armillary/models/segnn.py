@@ -50,8 +50,8 @@ def centred_as_published(positions: Tensor) -> Tensor:
 class SteerableMLP(nn.Module):
     """Layers ``x ↦ gate(W_a x + b)``: matrices W_a linear in a steerable attribute a, biases on scalars.
 
-    ``W_a x`` is a ``TensorProduct``; gates take SiLU of scalars and multiply all else by sigmoids of scalars. ``widths``
-    are the irreps after each layer; with ``last="linear"`` the last has no gate.
+    ``W_a x`` is a ``TensorProduct``; gates take SiLU of scalars and multiply all else by sigmoids of scalars.
+    ``widths`` are the irreps after each layer; with ``last="linear"`` the last has no gate.
 
     Shapes: x (N, irreps_in.dim), a (N, attributes.dim) → (N, widths[-1].dim). Commutes with O(3) to rounding.
     Raises: ValueError for no widths, an irrep that no path reaches, or shapes that do not fit.
@@ -140,18 +140,19 @@ class LinearMessages(nn.Module):
 class SEGNN(nn.Module):
     """Steerable E(3) equivariant graph network.
 
-        f_i = W_{a_i} x_i,   f_i += U_2(U_1([f_i, Σ_j m_ij], a_i), a_i),   m_ij = φ_2(φ_1([f_i, f_j, |x_ij|, s_ij], a_ij), a_ij)
+        f_i = W_{a_i} x_i at first,        m_ij = φ_2(φ_1([f_i, f_j, |x_ij|, s_ij], a_ij), a_ij),
+        f_i += U_2(U_1([f_i, Σ_j m_ij], a_i), a_i)
 
-    in ``layers`` layers, and a ``SteerableMLP`` for the output. All layers are gated but the embedding, U_2 and the last.
-    Attributes are harmonics of degree ≤ ``lmax``: a_ij = Y(x_j - x_i), of which more vectors of the edge are a part where
-    they are given, and a_i = mean_j a_ij, or its mean with Y(v) of vectors v of the point, such as its velocity or the
+    in ``layers`` layers, and a ``SteerableMLP`` for the output. All layers are gated but the embedding, U_2 and the
+    last. Attributes are harmonics of degree ≤ ``lmax``: a_ij = Y(x_j - x_i), or its mean with Y(v) of vectors v
+    of the edge, and a_i = mean_j a_ij, or its mean with Y(v) of vectors v of the point, such as its velocity or the
     force on it.
 
     Every ablation of the paper is a choice here. ``messages="linear"`` makes the messages linear in f_j.
     ``neighbours`` divides the sums of messages: about as many as points have keeps features of order one.
     ``sent``: the irreps of a message, by default ``hidden``; scalars alone are invariant messages. ``attributes``:
-    ``"both"``, or ``"edges"``: a_i = 1, so that updates are not steered. With ``lmax=0`` and scalars everywhere it is an
-    invariant network.
+    ``"both"``, or ``"edges"``: a_i = 1, so that updates are not steered. With ``lmax=0`` and scalars everywhere it is
+    an invariant network.
 
     Shapes: features x (P, irreps_in.dim), positions (P, 3), edge_index (2, E), edge_scalars s (E, edge_scalars),
     node_vectors (P, K, 3), edge_vectors (E, K', 3) → (P, irreps_out.dim), or (graphs, irreps_out.dim) with ``pool``
@@ -179,7 +180,10 @@ class SEGNN(nn.Module):
         pool: Literal["none", "sum", "mean"] = "none",
     ) -> None:
         super().__init__()
-        self.lmax, self.edge_scalars = checked_integer("lmax", lmax, 0), checked_integer("edge_scalars", edge_scalars, 0)
+        self.lmax, self.edge_scalars = (
+            checked_integer("lmax", lmax, 0),
+            checked_integer("edge_scalars", edge_scalars, 0),
+        )
         checked_integer("layers", layers, 1)
         _chosen("messages", messages, ("nonlinear", "linear"))
         _chosen("attributes", attributes, ("both", "edges"))

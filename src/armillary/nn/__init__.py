@@ -56,8 +56,8 @@ from armillary.ops.filters import CustomBasis, FilterBasis, FourierAzimuth, Piec
 __all__ = [
     "AxisL1Loss",
     "BlurPool",
-    "CircularHarmonics",
     "ChannelwiseProduct",
+    "CircularHarmonics",
     "ClassificationMetrics",
     "CrossEntropyLoss",
     "CustomBasis",

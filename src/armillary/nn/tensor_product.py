@@ -207,8 +207,8 @@ class ChannelwiseProduct(_Product):
         z_{u m3} = Σ_{paths (l1, l2, l3)} w_u Σ_{m1 m2} C[m1, m2, m3] x_{u m1} y_{m2}
 
     Paths of equal output are summed, so an irrep of the output has as many channels as those it is made of. With
-    ``weights="learned"`` the weights are parameters, drawn with variance 1/(paths of the same output); with "given" they
-    come with each call, (..., weight_numel), such as a radial network makes them for each edge.
+    ``weights="learned"`` the weights are parameters, drawn with variance 1/(paths of the same output); with "given"
+    they come with each call, (..., weight_numel), such as a radial network makes them for each edge.
 
     Shapes: x (..., irreps_in1.dim), y (..., irreps_in2.dim) → (..., irreps_out.dim). State dict: ``weight``
     (weight_numel,), by path in the order of ``paths``, then channel; or nothing.

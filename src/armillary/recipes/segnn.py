@@ -90,8 +90,8 @@ def reproduce(scale: str, out: Path, seeds: int = 3) -> dict[str, Any]:
         result.rows.append(Row.of_seeds(variant.name, TURNED, changes))
     result.checks += judge(result.rows)
     result.notes += [
-        f"Trained on {size.splits[0]} systems for {size.epochs} epochs with batches of {size.batch}, the weights of the "
-        f"best epoch on {size.splits[1]} others, {seeds} seeds; the published figures come from up to 10 000 epochs.",
+        f"Trained on {size.splits[0]} systems for {size.epochs} epochs with batches of {size.batch}, the weights of "
+        f"the best epoch on {size.splits[1]} others, {seeds} seeds; the published figures come from many more epochs.",
         f"{size.layers} layers, hidden features of {size.scalars}x0e+{size.vectors}x1o in all steerable networks, EGNN "
         f"with {2 * size.scalars} channels: parameter counts differ and are in the table.",
         f"'{TURNED}': the root mean square of the change of predicted displacements under random rotations and "
@@ -101,9 +101,7 @@ def reproduce(scale: str, out: Path, seeds: int = 3) -> dict[str, Any]:
     return result.write(out)
 
 
-def run(
-    folder: str, scale: str, out: Path, seed: int, console: Console | None = None
-) -> tuple[Trained, float, float]:
+def run(folder: str, scale: str, out: Path, seed: int, console: Console | None = None) -> tuple[Trained, float, float]:
     """One variant, by the folder of its runs, and one seed: what was trained, its test error, what a turn changes.
 
     It is the part of ``reproduce`` with the same arguments, which finds it done.

@@ -44,8 +44,8 @@ VARIANTS = (PHYSICS, GEOMETRY, NONLINEAR, LINEAR, INVARIANT, PUBLISHED, EGNN_LIK
 class ChargedNetwork(nn.Module):
     """Positions of charged bodies some time later, from positions, velocities and charges.
 
-    Every body sees all others; q_i q_j and |x_ij| are scalars of the edge, x_i - mean and v_i features of the body, with
-    |v_i|. The network tells the displacement.
+    Every body sees all others; q_i q_j and |x_ij| are scalars of the edge, x_i - mean, v_i and |v_i| features of the
+    body. The network tells the displacement.
 
     Shapes: (B, bodies, 7), x, v and q in a row → (B, bodies, 3). Commutes with O(3) and translations, except with
     ``centring="as published"``. Raises: ValueError for another shape.
