@@ -192,4 +192,4 @@ def test_errors_say_what_is_wrong() -> None:
     with pytest.raises(ValueError, match="neighbours"):
         network(neighbours=0)
     with pytest.raises(ValueError, match="no path leads"):
-        SEGNN("1x0e", "1x1e", "2x0e+1x1o")
+        SEGNN("1x0e", "1x0o", "2x0e+1x1o")

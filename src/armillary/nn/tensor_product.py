@@ -84,12 +84,13 @@ class _Product(ConstantModule):
             (V, second), (W, out) = self._second[path.second], self._out[path.out]
             # Columns of the coefficients of all l3 are orthonormal: what has unit variance keeps it.
             C = clebsch_gordan_real(l1, second.l, out.l)
+            numbers = [_places(self.irreps_in2, second, m) for m in range(second.dim)]
+            ends = [_runs(_places(self.irreps_out, out, m)) for m in range(out.dim)]
             for m1, m2, m3 in C.abs().gt(1e-14).nonzero().tolist():
                 for v in range(V):
-                    y = _places(self.irreps_in2, second, m2)[v]
                     first = m1 * Q + start + v * W
-                    for place, n in _runs(_places(self.irreps_out, out, m3)):
-                        terms.append((first, place, n, y))
+                    for place, n in ends[m3]:
+                        terms.append((first, place, n, numbers[m2][v]))
                         values.append(float(C[m1, m2, m3]))
                         first += n
             start += width
