@@ -43,8 +43,9 @@ def main() -> None:
         left.plot(*start, "o", color=colour, mfc="white", label="frame 30" if k == 0 else None)
         left.plot(*wanted[k, :2], "o", color=colour, label="frame 40" if k == 0 else None)
         left.plot(*told[k, :2], "x", color="black", label="told by the network" if k == 0 else None)
-    left.set(title="a test system, x and y; red and blue: charges", aspect="equal")
-    left.legend(frameon=False, fontsize=8)
+    left.set(title="a test system, x and y; red and blue: charges")
+    left.set_aspect("equal", adjustable="datalim")
+    left.legend(frameon=False, fontsize=8, loc="lower left")
 
     for k, variant in enumerate(VARIANTS):
         path = arguments.results / "runs" / f"{variant.folder}-0" / "metrics.csv"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -87,7 +87,7 @@ class SteerableMLP(nn.Module):
     def of_mixed(self, mixed: Sequence[Tensor | None], a: Tensor) -> Tensor:
         """The output, from what ``products[0].mix`` made of x."""
         first, *rest = zip(self.products, self.gates, strict=True)
-        x = first[1](first[0].contract(mixed, a))
+        x = first[1](cast(TensorProduct, first[0]).contract(mixed, a))
         for product, gate in rest:
             x = gate(product(x, a))
         return x
@@ -106,7 +106,7 @@ class NonlinearMessages(nn.Module):
         self.mlp, self.streams = SteerableMLP(inputs, attributes, [messages, messages]), len(irreps)
 
     def forward(self, f: Tensor, scalars: Tensor, attributes: Tensor, edge_index: Tensor) -> Tensor:
-        first, n = self.mlp.products[0], self.streams
+        first, n = cast(TensorProduct, self.mlp.products[0]), self.streams
         of_point, of_neighbour = first.mix(f, 0, n), first.mix(f, n, 2 * n)
         of_edge = first.mix(scalars, 2 * n)
         mixed: list[Tensor | None] = []
@@ -133,7 +133,7 @@ class LinearMessages(nn.Module):
 
     def forward(self, f: Tensor, scalars: Tensor, attributes: Tensor, edge_index: Tensor) -> Tensor:
         weights = self.radial(scalars)[:, None].split(self.sizes, -1)
-        mixed = [h[edge_index[0]] * w for h, w in zip(self.product.mix(f), weights, strict=True)]
+        mixed = [h[edge_index[0]] * w for h, w in zip(self.product.mix(f), weights, strict=True) if h is not None]
         return _summed(self.product.contract(mixed, attributes), edge_index[1], len(f))
 
 
