@@ -67,6 +67,7 @@ from armillary.groups.so3 import (
     wigner_D,
     wigner_D_real,
 )
+from armillary.groups.so3_signals import SO3Signals
 from armillary.groups.subgroups import Subgroup, centraliser, centre, stabiliser, trivial_subgroup, whole_group
 
 __all__ = [
@@ -76,6 +77,7 @@ __all__ = [
     "PHASE_VERSION",
     "SO2",
     "SO3",
+    "SO3Signals",
     "Action",
     "AxisMirrors",
     "AxisRotations",
