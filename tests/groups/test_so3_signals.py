@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from armillary.groups import SO3, SO3Signals, icosahedral, octahedral, random_rotation, random_rotations, wigner_D_real
+from armillary.groups import SO3, SO3Signals, random_rotation, random_rotations, solid_rule, wigner_D_real
 
 SIGNALS = SO3Signals(2, 2)
 
@@ -40,13 +40,19 @@ def test_turns_as_a_feature() -> None:
 
 
 def test_rotations_of_solids_are_rules() -> None:
-    """24 rotations of the cube integrate products of two of degree 1, 60 of the icosahedron of degree 2."""
-    for group, band in ((octahedral(), 1), (icosahedral(), 2)):
-        rotations = next(r for r in group.real_irreps() if r.dim == 3)(torch.arange(group.order))
-        rotations = rotations * torch.linalg.det(rotations)[:, None, None]
-        rule = rotations, torch.full((group.order,), 1 / group.order, dtype=torch.float64)
+    """12 or 24 rotations integrate products of two of degree 1, 60 of degree 2."""
+    for rotations, band in ((12, 1), (24, 1), (60, 2)):
+        rule = solid_rule(rotations)
+        assert rule[0].shape == (rotations, 3, 3)
+        assert float((torch.linalg.det(rule[0]) - 1).abs().max()) < 1e-13
         assert SO3Signals(1, band).rule_error(rule) < 1e-12
         assert SO3Signals(1, band + 1).rule_error(rule) > 0.1
+    for exact, rotations in ((2, 12), (3, 24), (5, 60)):
+        first = SO3Signals(1, exact).components
+        found = SO3Signals(1, exact + 1).basis(solid_rule(rotations)[0]).mean(0)
+        assert float(found[1:first].abs().max()) < 1e-12 < 1e-3 < float(found[first:].abs().max())
+    with pytest.raises(ValueError, match="got 48 rotations"):
+        solid_rule(48)
 
 
 def test_errors() -> None:

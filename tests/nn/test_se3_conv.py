@@ -49,8 +49,8 @@ def test_is_the_double_integral() -> None:
     Q, weights = conv.rule
     values = SIGNALS.sampled(x, Q)
     found = conv(values, positions, neighbours)
-    chosen = range(0, len(Q), 17)
-    for i in (0, 1, 3):
+    chosen = (0, 31)
+    for i in (1, 3):
         mine = [int(j) for j in neighbours[i] if j >= 0]
         for v in chosen:
             wanted = conv.bias.clone()

@@ -67,7 +67,7 @@ from armillary.groups.so3 import (
     wigner_D,
     wigner_D_real,
 )
-from armillary.groups.so3_signals import SO3Signals
+from armillary.groups.so3_signals import SO3Signals, solid_rule
 from armillary.groups.subgroups import Subgroup, centraliser, centre, stabiliser, trivial_subgroup, whole_group
 
 __all__ = [
@@ -137,6 +137,7 @@ __all__ = [
     "restricted",
     "rotation_about",
     "semidirect_product",
+    "solid_rule",
     "stabiliser",
     "symmetric",
     "symmetric_action",

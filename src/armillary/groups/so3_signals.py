@@ -8,11 +8,29 @@ import torch
 from torch import Tensor
 
 from armillary.groups.degrees import Degrees
+from armillary.groups.named import icosahedral, octahedral, tetrahedral
 from armillary.groups.so3 import wigner_D_real
 from armillary.ops.integers import checked_integer
 
 Rule = tuple[Tensor, Tensor]
 """Rotations (N, 3, 3) and weights (N,), sum 1: a quadrature on SO(3)."""
+
+
+def solid_rule(rotations: int) -> Rule:
+    """The 12, 24 or 60 rotations of a tetrahedron, a cube or an icosahedron, (rotations, 3, 3), with equal weights.
+
+    Exact for degree 2, 3 and 5: with 24 or 60 rotations there and back keeps signals of degree ≤ 1 or ≤ 2, which
+    product rules take 18 or 75 rotations for, and what is of a higher degree than they hold is less.
+    Raises: ValueError for another number. Pinned by ``tests/groups/test_so3_signals.py``.
+    """
+    solids = {12: tetrahedral, 24: octahedral, 60: icosahedral}
+    if rotations not in solids:
+        raise ValueError(f"got {rotations!r} rotations, wanted those of a solid, 12, 24 or 60: SO3().quadrature has others.")
+    group = solids[rotations]()
+    three = next(irrep for irrep in group.real_irreps() if irrep.dim == 3)
+    matrices = three(torch.arange(group.order)).double()
+    # the icosahedron has two such irreps, and the cube one with reflections
+    return matrices * torch.linalg.det(matrices)[:, None, None], torch.full((rotations,), 1 / rotations, dtype=torch.float64)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from armillary.models.plane import PlanarClassifier, PlanarUNet
 from armillary.models.points import PlainPointClassifier, SteerablePointClassifier
 from armillary.models.s2cnn import S2CNNClassifier, S2CNNSegmenter
 from armillary.models.segnn import SEGNN, SteerableMLP
+from armillary.models.se3 import SE3Classifier, SE3Segmenter
 from armillary.models.sphere import DiscoClassifier, DiscoUNet
 from armillary.models.spin import SpinNet
 from armillary.models.steerable import SteerableDiscoClassifier, SteerableDiscoUNet
@@ -44,6 +45,8 @@ __all__ = [
     "RotationPoolingCNN",
     "S2CNNClassifier",
     "S2CNNSegmenter",
+    "SE3Classifier",
+    "SE3Segmenter",
     "SO3NeedletNet",
     "SphereNeedletNet",
     "SpinNet",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from armillary.groups import SO3, Degrees, SO3Signals
 from armillary.models.points import check_clouds, nearest
-from armillary.nn import NormReLU, PointConv, RotationMLP
+from armillary.nn import NormReLU, PointConv, RotationMLP, SignalBatchNorm
 from armillary.ops.integers import checked_integer
 
 Nonlinearity = Callable[[SO3Signals], nn.Module]
@@ -21,7 +21,7 @@ INPUTS = Degrees.of({0: 1, 1: 1})
 
 
 def sampled_mlp(signals: SO3Signals) -> RotationMLP:
-    """``RotationMLP`` by a product rule of band 2·band - 1 or more: of 12 rotations for band 1 the ones of ... """
+    """``RotationMLP`` with the product rule of twice the band: 75 rotations for band 1."""
     return RotationMLP(signals, rule=SO3().quadrature(2 * signals.band))
 
 
@@ -91,7 +91,8 @@ class SE3Classifier(nn.Module):
     ) -> None:
         super().__init__()
         self.signals = SO3Signals(channels, band)
-        self.body = _Encoder(self.signals, cutoffs, neighbours, reduction, nonlinearity, convolution, subsample)
+        steps = [reduction] * len(cutoffs)
+        self.body = _Encoder(self.signals, cutoffs, neighbours, steps, nonlinearity, convolution, subsample)
         sizes = 2 * self.signals.degrees.count
         self.head = nn.Sequential(nn.Linear(sizes, hidden), nn.GELU(), nn.Linear(hidden, classes))
 
@@ -135,7 +136,7 @@ class SE3Segmenter(nn.Module):
         steps = [1] + [reduction] * (len(cutoffs) - 1)
         self.body = _Encoder(signals, cutoffs, neighbours, steps, nonlinearity, convolution, subsample)
         self.up = nn.ModuleList(convolution(signals, signals, 1.5 * c) for c in cutoffs[1:])
-        self.activations = nn.ModuleList(nonlinearity(signals) for _ in self.up)
+        self.activations = nn.ModuleList(nn.Sequential(SignalBatchNorm(signals), nonlinearity(signals)) for _ in self.up)
         sizes = 2 * signals.degrees.count
         self.head = nn.Sequential(nn.Linear(sizes, hidden), nn.GELU(), nn.Linear(hidden, classes))
 
@@ -149,3 +150,60 @@ class SE3Segmenter(nn.Module):
             coarse = fine
         features = invariants(self.signals.degrees, x)
         return self.head(torch.cat([features, whole.expand_as(features)], -1))
+
+
+class _Encoder(nn.Module):
+    """Convolutions from level to level, each with a nonlinearity behind it: positions and features of all levels."""
+
+    def __init__(
+        self,
+        signals: SO3Signals,
+        cutoffs: Sequence[float],
+        neighbours: int,
+        reductions: Sequence[int],
+        nonlinearity: Nonlinearity,
+        convolution: Convolution,
+        subsample: Callable[[Tensor, int], Tensor],
+    ) -> None:
+        super().__init__()
+        if not cutoffs:
+            raise ValueError("got no cutoffs, wanted the radius of one or more convolutions.")
+        self.cutoffs, self.neighbours = tuple(cutoffs), checked_integer("neighbours", neighbours, 1)
+        self.reductions = [checked_integer("reduction", n, 1) for n in reductions]
+        self.subsample = subsample
+        first = PointConv(INPUTS, signals.degrees, cutoffs[0], max_degree=2)
+        self.convs = nn.ModuleList([first, *(convolution(signals, signals, c) for c in cutoffs[1:])])
+        self.activations = nn.ModuleList(nn.Sequential(SignalBatchNorm(signals), nonlinearity(signals)) for _ in cutoffs)
+
+    def forward(self, positions: Tensor) -> list[tuple[Tensor, Tensor]]:
+        flat = positions.flatten(0, 1)
+        x = torch.cat([torch.ones_like(flat[:, :1]), 3**0.5 * flat[:, [1, 2, 0]]], 1).unflatten(0, positions.shape[:2])
+        levels = []
+        for conv, activation, n, cutoff in zip(self.convs, self.activations, self.reductions, self.cutoffs, strict=True):
+            count = -(-positions.shape[1] // n)
+            chosen = self.subsample(positions, count)
+            centres = positions if n == 1 else positions.gather(1, chosen[..., None].expand(-1, -1, 3))
+            x = activation(_convolved(conv, x, positions, centres, self.neighbours, cutoff))
+            positions = centres
+            levels.append((positions, x))
+        return levels
+
+
+def _convolved(
+    conv: nn.Module, x: Tensor, positions: Tensor, centres: Tensor, neighbours: int, cutoff: float = torch.inf
+) -> Tensor:
+    """From x (B, N, ·) at positions (B, N, 3) to centres (B, M, 3), over the ``neighbours`` nearest within a cutoff."""
+    table = nearest(centres, positions, min(neighbours, positions.shape[1]), cutoff)
+    y = conv(x.flatten(0, 1), positions.flatten(0, 1), table, centres.flatten(0, 1))
+    return y.unflatten(0, centres.shape[:2])
+
+
+def invariants(degrees: Degrees, x: Tensor) -> Tensor:
+    """The scalars and the lengths of all other channels of features (..., degrees.size): (..., degrees.count)."""
+    parts = zip(degrees.split(x), degrees.degrees, strict=True)
+    return torch.cat([p[..., 0, :] if l == 0 else (p.square().sum(-2) + 1e-6).sqrt() for p, l in parts], -1)
+
+
+def _centred(positions: Tensor) -> Tensor:
+    check_clouds(positions)
+    return positions - positions.mean(1, keepdim=True)

@@ -38,6 +38,11 @@ from armillary.nn.norms import SphereBatchNorm, SphereGroupNorm, SphereInstanceN
 from armillary.nn.orbital import OrbitalConv
 from armillary.nn.points import PointConv, neighbour_table
 from armillary.nn.pooling import OrientationMax, OrientationMean, Pool, SphereMax, SphereMean, Unpool
+from armillary.nn.se3_bridge import group_form, tensor_field
+from armillary.nn.se3_conv import SE3GroupConv
+from armillary.nn.se3_norm import SignalBatchNorm
+from armillary.nn.se3_pointwise import NormReLU, RotationMLP
+from armillary.nn.se3_separable import SE3SeparableConv
 from armillary.nn.so3_conv import S2Conv, SO3Conv, SO3ToS2Conv
 from armillary.nn.so3_kernels import LocalKernel, SpectralKernel
 from armillary.nn.so3_products import S2Product, SO3Product, SO3ToS2Product
@@ -106,6 +111,7 @@ __all__ = [
     "NeedletLift",
     "NeedletProject",
     "NeedletShrinkage",
+    "NormReLU",
     "OrbitalConv",
     "OrientationMax",
     "OrientationMean",
@@ -119,9 +125,12 @@ __all__ = [
     "PointwiseLinear",
     "Pool",
     "RegressionMetrics",
+    "RotationMLP",
     "RotationPointwise",
     "S2Conv",
     "S2Product",
+    "SE3GroupConv",
+    "SE3SeparableConv",
     "SO3Conv",
     "SO3NeedletConv",
     "SO3Product",
@@ -129,6 +138,7 @@ __all__ = [
     "SO3ToS2Conv",
     "SO3ToS2Product",
     "SegmentationMetrics",
+    "SignalBatchNorm",
     "SoftArgmax",
     "SpectralConv",
     "SpectralKernel",
@@ -159,9 +169,11 @@ __all__ = [
     "fold",
     "linear_paths",
     "load_path_weights",
+    "group_form",
     "neighbour_table",
     "path_weights",
     "rings",
     "sample_image",
+    "tensor_field",
     "with_warp_padding",
 ]

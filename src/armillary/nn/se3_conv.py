@@ -26,7 +26,7 @@ class SE3GroupConv(ConstantModule):
 
     Nothing constrains κ: that the convolution commutes with motions comes of the integral over the group. *Multi-view
     reading*: at a fixed V, ``view`` gives for each S an ordinary kernel of differences, κ turned; the output of view V
-    is the sum over all views S of ordinary convolutions. It is slow, Q·K·N² values of the kernel for a layer: the same
+    is the sum over all views S of ordinary convolutions. It is slow, Q·K·N² products for each component of a layer: the same
     map is a tensor field network's, which ``tensor_field`` makes of it, and ``group_form`` the way back.
 
     S_J are solid harmonics with norm √(2J + 1) at |r| = c, h_k ``radial`` hat functions, zero from the ``cutoff`` c on,
@@ -92,12 +92,16 @@ class SE3GroupConv(ConstantModule):
         present = (neighbours >= 0)[..., None, None].to(values)
         near = values[neighbours.clamp(min=0)] * (present / present.sum(1, keepdim=True).clamp(min=1))
         near = near * self.constant("weights", values)[:, None]  # (Q, K, N, C)
-        r = positions[neighbours.clamp(min=0)] - centres[:, None]
-        views = [
-            torch.einsum("qkNoc,qkNc->qo", self._kernel(r @ rotations[i], self.constant("relative", r)[i]), near)
-            for i in range(len(rotations))
-        ]
-        return torch.stack(views, 1) + self.bias.to(values)
+        r = (positions[neighbours.clamp(min=0)] - centres[:, None]) / self.cutoff
+        hats = hat_functions(r, self.radial)
+        seen = (4 * math.pi) ** 0.5 * solid_harmonics(self.max_degree, torch.einsum("qkx,vxy->qvky", r, rotations))
+        filters = (hats[:, None, :, :, None] * seen[..., None, :]).flatten(3).mT  # V⁻¹r: (Q, N, R·ΣJ, K)
+        outputs = self.bias.to(values)
+        for j, turned in enumerate(self._by_degree(self.constant("relative", values))):
+            views = torch.einsum("vsab,qksc->qvkabc", turned, near).flatten(3)
+            moments = (filters @ views).unflatten(2, (self.radial, -1)).flatten(4)  # (Q, N, R, ΣJ, ab·C)
+            outputs = outputs + torch.einsum("qvkMz,okzM->qvo", moments, self._of_degree(j, values))
+        return outputs
 
     @property
     def rule(self) -> Rule:
@@ -106,24 +110,30 @@ class SE3GroupConv(ConstantModule):
 
     def kernel(self, r: Tensor, Q: Tensor) -> Tensor:
         """κ(r, Q) for r (..., 3) and rotations (N, 3, 3): (..., N, channels_out, C)."""
-        return self._kernel(r, SO3Signals(1, self.signals.band).basis(Q).to(r))
+        r = r / self.cutoff
+        hats = hat_functions(r, self.radial)
+        harmonics = (4 * math.pi) ** 0.5 * solid_harmonics(self.max_degree, r)
+        found = r.new_zeros((*r.shape[:-1], len(Q), self.channels_out, self.signals.channels))
+        for j, turned in enumerate(self._by_degree(SO3Signals(1, self.signals.band).basis(Q).to(r))):
+            w = self._of_degree(j, r).unflatten(2, (2 * j + 1, 2 * j + 1, self.signals.channels))
+            found = found + torch.einsum("...k,...M,Nab,okabcM->...Noc", hats, harmonics, turned, w)
+        return found
 
     def view(self, r: Tensor, V: Tensor, S: Tensor) -> Tensor:
         """κ(V⁻¹r, V⁻¹S), (..., channels_out, C): the ordinary kernel that leads from view S to view V, rotations
         (3, 3), at differences r (..., 3)."""
         return self.kernel(r @ V.to(r), (V.mT @ S)[None])[..., 0, :, :]
 
-    def _kernel(self, r: Tensor, basis: Tensor) -> Tensor:
-        r = r / self.cutoff
-        hats = hat_functions(r, self.radial)
-        harmonics = (4 * math.pi) ** 0.5 * solid_harmonics(self.max_degree, r)
-        found = r.new_zeros((*r.shape[:-1], len(basis), self.channels_out, self.signals.channels))
-        for kernel, (j, J) in zip(self.kernels, self.pairs, strict=True):
-            first = sum((2 * l + 1) ** 2 for l in range(j))
-            turned = basis[:, first : first + (2 * j + 1) ** 2].unflatten(1, (2 * j + 1, 2 * j + 1))
-            S = harmonics[..., J * J : (J + 1) ** 2]
-            found = found + torch.einsum("...k,...M,Nab,ockabM->...Noc", hats, S, turned, kernel.to(r))
-        return found
+    def _by_degree(self, basis: Tensor) -> list[Tensor]:
+        sizes = [2 * j + 1 for j in range(self.signals.band + 1)]
+        parts = basis.split([n * n for n in sizes], -1)
+        return [part.unflatten(-1, (n, n)) for part, n in zip(parts, sizes, strict=True)]
+
+    def _of_degree(self, j: int, like: Tensor) -> Tensor:
+        """The coefficients of one degree on SO(3), of all degrees in space: (channels_out, R, (2j + 1)²·C, Σ(2J + 1))."""
+        first = j * (self.max_degree + 1)
+        whole = torch.cat(list(self.kernels)[first : first + self.max_degree + 1], -1)
+        return whole.to(like).permute(0, 2, 3, 4, 1, 5).flatten(2, 4)
 
     def extra_repr(self) -> str:
         basis = f"cutoff={self.cutoff:g}, radial={self.radial}, max_degree={self.max_degree}"

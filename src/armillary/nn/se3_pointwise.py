@@ -23,7 +23,7 @@ class RotationMLP(ConstantModule):
     At a rotation, values are numbers that only move when space is turned: any function of them commutes with turns, and
     it may mix channels. This is what signals on R³ × SO(3) have and single irreps have not. Error comes in by the
     quadrature alone: ``rule`` (rotations, weights) is its knob, ``SO3().quadrature(n)`` for the product rules of
-    (2n + 1)²(n + 1) rotations, or the rotations of a platonic solid with equal weights. A rule of band n integrates σ(f)
+    (2n + 1)²(n + 1) rotations, ``solid_rule(60)`` for the rotations of an icosahedron. A rule of band n integrates σ(f)
     exactly where it is of degree ≤ 2n - band. The page docs/se3.md has the error against the number of samples.
 
     Shapes: (..., signals.size) → (..., signals_out.size); ``signals_out`` defaults to ``signals``. Cost: N·(C·hidden +
