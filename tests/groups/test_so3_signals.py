@@ -24,9 +24,7 @@ def test_there_and_back_keeps_squares() -> None:
     x, rule = torch.randn(5, SIGNALS.size).double(), SO3().quadrature(2)
     values = SIGNALS.sampled(x, rule[0])
     torch.testing.assert_close(SIGNALS.integrated(values, rule), x, rtol=0, atol=1e-13)
-    torch.testing.assert_close(
-        (values.square() * rule[1][:, None]).sum((1, 2)), x.square().sum(1), rtol=0, atol=1e-12
-    )
+    torch.testing.assert_close((values.square() * rule[1][:, None]).sum((1, 2)), x.square().sum(1), rtol=0, atol=1e-12)
     assert SIGNALS.integrated(values.float(), rule).dtype == torch.float32
 
 

@@ -154,9 +154,7 @@ def motions_of(degrees: Degrees, out: Degrees, points: int = 5) -> GroupAction:
     def act_in(g: tuple[Tensor, Tensor], x: Tensor) -> Tensor:
         return torch.cat([x.mT[..., :3] @ g[0].T + g[1], degrees.act(g[0], x.mT[..., 3:])], -1).mT
 
-    return GroupAction(
-        (3 + degrees.size, points), elements, act_in, lambda g, y: out.act(g[0], y.mT).mT
-    )
+    return GroupAction((3 + degrees.size, points), elements, act_in, lambda g, y: out.act(g[0], y.mT).mT)
 
 
 def test_contract_under_motions_of_space() -> None:

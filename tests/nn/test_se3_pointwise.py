@@ -71,9 +71,7 @@ def test_powers_are_exact_and_others_fold_back() -> None:
         error = commutation_error(Rows(layer), symmetry)
         assert (error < 1e-13) is exact
         assert exact or error > 1e-3
-    errors = [
-        commutation_error(Rows(RotationMLP(SIGNALS, rule=SO3().quadrature(n))), symmetry) for n in (1, 2, 4, 6)
-    ]
+    errors = [commutation_error(Rows(RotationMLP(SIGNALS, rule=SO3().quadrature(n))), symmetry) for n in (1, 2, 4, 6)]
     assert all(after < before / 3 for before, after in itertools.pairwise(errors))
 
 

@@ -36,7 +36,11 @@ def group_of(conv: SE3SeparableConv) -> SE3GroupConv:
 @torch.no_grad()
 def test_is_the_group_form_of_a_product() -> None:
     conv = layer()
-    x, positions, neighbours = torch.randn(5, SIGNALS.size).double(), torch.randn(5, 3).double(), neighbour_table(EDGES, 5)
+    x, positions, neighbours = (
+        torch.randn(5, SIGNALS.size).double(),
+        torch.randn(5, 3).double(),
+        neighbour_table(EDGES, 5),
+    )
     group = group_of(conv)
     wanted = OUT.integrated(group(SIGNALS.sampled(x, group.rule[0]), positions, neighbours), group.rule)
     torch.testing.assert_close(conv(x, positions, neighbours), wanted, rtol=0, atol=1e-12)

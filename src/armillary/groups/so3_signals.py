@@ -25,12 +25,16 @@ def solid_rule(rotations: int) -> Rule:
     """
     solids = {12: tetrahedral, 24: octahedral, 60: icosahedral}
     if rotations not in solids:
-        raise ValueError(f"got {rotations!r} rotations, wanted those of a solid, 12, 24 or 60: SO3().quadrature has others.")
+        raise ValueError(
+            f"got {rotations!r} rotations, wanted those of a solid, 12, 24 or 60: SO3().quadrature has others."
+        )
     group = solids[rotations]()
     three = next(irrep for irrep in group.real_irreps() if irrep.dim == 3)
     matrices = three(torch.arange(group.order)).double()
     # the icosahedron has two such irreps, and the cube one with reflections
-    return matrices * torch.linalg.det(matrices)[:, None, None], torch.full((rotations,), 1 / rotations, dtype=torch.float64)
+    return matrices * torch.linalg.det(matrices)[:, None, None], torch.full(
+        (rotations,), 1 / rotations, dtype=torch.float64
+    )
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -12,17 +13,18 @@ from armillary.nn import PointConv, RotationPointwise
 from armillary.ops.integers import checked_integer
 
 
-def nearest(centres: Tensor, positions: Tensor, neighbours: int) -> Tensor:
+def nearest(centres: Tensor, positions: Tensor, neighbours: int, cutoff: float = math.inf) -> Tensor:
     """The numbers of the points of clouds (B, N, 3), numbered one after the other, that are nearest to centres
-    (B, M, 3) of the same cloud: (B·M, neighbours).
+    (B, M, 3) of the same cloud: (B·M, neighbours); -1 for those that are not within the ``cutoff``.
 
     Raises: ValueError for more neighbours than points.
     """
     B, N = positions.shape[:2]
     if not 1 <= neighbours <= N:
         raise ValueError(f"got neighbours = {neighbours} of {N} points, wanted 1 to {N}.")
-    found = torch.cdist(centres, positions).topk(neighbours, largest=False).indices
-    return (found + N * torch.arange(B, device=positions.device)[:, None, None]).flatten(0, 1)
+    distances, found = torch.cdist(centres.detach(), positions.detach()).topk(neighbours, largest=False)
+    table = found + N * torch.arange(B, device=positions.device)[:, None, None]
+    return torch.where(distances < cutoff, table, -1).flatten(0, 1)
 
 
 class SteerablePointClassifier(nn.Module):
@@ -62,7 +64,7 @@ class SteerablePointClassifier(nn.Module):
         self.head = nn.Sequential(nn.Linear(4 * channels, hidden), nn.GELU(), nn.Linear(hidden, classes))
 
     def forward(self, positions: Tensor) -> Tensor:
-        _check(positions)
+        check_clouds(positions)
         positions = positions - positions.mean(1, keepdim=True)
         flat = positions.flatten(0, 1)
         x = torch.cat([torch.ones_like(flat[:, :1]), 3**0.5 * flat[:, [1, 2, 0]]], 1)
@@ -98,11 +100,12 @@ class PlainPointClassifier(nn.Module):
         self.head = nn.Sequential(nn.Linear(2 * widths[-1], hidden), nn.GELU(), nn.Linear(hidden, classes))
 
     def forward(self, positions: Tensor) -> Tensor:
-        _check(positions)
+        check_clouds(positions)
         features = self.points(positions - positions.mean(1, keepdim=True))
         return self.head(torch.cat([features.mean(1), features.amax(1)], 1))
 
 
-def _check(positions: Tensor) -> None:
+def check_clouds(positions: Tensor) -> None:
+    """Raises: ValueError unless positions are (clouds, points, 3)."""
     if positions.ndim != 3 or positions.shape[2] != 3:
         raise ValueError(f"positions have shape {tuple(positions.shape)}, wanted (clouds, points, 3).")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from armillary.groups import SO3, Degrees, SO3Signals
+from armillary.groups import SO3, Degrees, SO3Signals, solid_rule
 from armillary.models.points import check_clouds, nearest
 from armillary.nn import NormReLU, PointConv, RotationMLP, SignalBatchNorm
 from armillary.ops.integers import checked_integer
@@ -20,9 +20,21 @@ Convolution = Callable[[SO3Signals, SO3Signals, float], nn.Module]
 INPUTS = Degrees.of({0: 1, 1: 1})
 
 
-def sampled_mlp(signals: SO3Signals) -> RotationMLP:
-    """``RotationMLP`` with the product rule of twice the band: 75 rotations for band 1."""
-    return RotationMLP(signals, rule=SO3().quadrature(2 * signals.band))
+class Residual(nn.Module):
+    """``x + layer(x)``."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layer(x)
+
+
+def sampled_mlp(signals: SO3Signals) -> nn.Module:
+    """``RotationMLP`` beside the identity: at the 60 rotations of an icosahedron where these hold the band (≤ 2), else
+    by a product rule of that band."""
+    return Residual(RotationMLP(signals, rule=solid_rule(60) if signals.band <= 2 else SO3().quadrature(signals.band)))
 
 
 def norm_relu(signals: SO3Signals) -> NormReLU:
@@ -36,7 +48,7 @@ def full_convolution(signals: SO3Signals, signals_out: SO3Signals, cutoff: float
 
 
 def first_points(positions: Tensor, count: int) -> Tensor:
-    """The numbers 0..count - 1 for each cloud (B, N, 3), (B, count): a random choice where points are in random order."""
+    """The numbers 0..count - 1 for each cloud (B, N, 3), (B, count): a random choice where the order is random."""
     return torch.arange(count, device=positions.device).expand(len(positions), -1)
 
 
@@ -105,8 +117,8 @@ class SE3Classifier(nn.Module):
 class SE3Segmenter(nn.Module):
     """Class scores of each point of a cloud, the same when the cloud is moved or turned: part segmentation.
 
-    Down as ``SE3Classifier``, whose arguments these are, after a first convolution at all points; then up, by convolutions
-    from coarse points to fine ones, whose output is added to what was there on the way down. Each point's scalars and
+    Down as ``SE3Classifier``, whose arguments these are, after a first convolution at all points; then up, by
+    convolutions from coarse points to fine ones, whose output is added to what was there on the way down. Each point's scalars and
     lengths, and the mean over the cloud of the coarsest ones, go through two dense layers.
 
     Shapes: (B, N, 3) → (B, N, classes). Commutes with permutations of the points where ``subsample`` does.
@@ -132,11 +144,15 @@ class SE3Segmenter(nn.Module):
         self.signals, self.neighbours = SO3Signals(channels, band), neighbours
         signals = self.signals
         if len(cutoffs) < 2:
-            raise ValueError(f"got cutoffs = {tuple(cutoffs)}, wanted those of the finest points and of one level more.")
+            raise ValueError(
+                f"got cutoffs = {tuple(cutoffs)}, wanted those of the finest points and of one level more."
+            )
         steps = [1] + [reduction] * (len(cutoffs) - 1)
         self.body = _Encoder(signals, cutoffs, neighbours, steps, nonlinearity, convolution, subsample)
         self.up = nn.ModuleList(convolution(signals, signals, 1.5 * c) for c in cutoffs[1:])
-        self.activations = nn.ModuleList(nn.Sequential(SignalBatchNorm(signals), nonlinearity(signals)) for _ in self.up)
+        self.activations = nn.ModuleList(
+            nn.Sequential(SignalBatchNorm(signals), nonlinearity(signals)) for _ in self.up
+        )
         sizes = 2 * signals.degrees.count
         self.head = nn.Sequential(nn.Linear(sizes, hidden), nn.GELU(), nn.Linear(hidden, classes))
 
@@ -173,13 +189,17 @@ class _Encoder(nn.Module):
         self.subsample = subsample
         first = PointConv(INPUTS, signals.degrees, cutoffs[0], max_degree=2)
         self.convs = nn.ModuleList([first, *(convolution(signals, signals, c) for c in cutoffs[1:])])
-        self.activations = nn.ModuleList(nn.Sequential(SignalBatchNorm(signals), nonlinearity(signals)) for _ in cutoffs)
+        self.activations = nn.ModuleList(
+            nn.Sequential(SignalBatchNorm(signals), nonlinearity(signals)) for _ in cutoffs
+        )
 
     def forward(self, positions: Tensor) -> list[tuple[Tensor, Tensor]]:
         flat = positions.flatten(0, 1)
         x = torch.cat([torch.ones_like(flat[:, :1]), 3**0.5 * flat[:, [1, 2, 0]]], 1).unflatten(0, positions.shape[:2])
         levels = []
-        for conv, activation, n, cutoff in zip(self.convs, self.activations, self.reductions, self.cutoffs, strict=True):
+        for conv, activation, n, cutoff in zip(
+            self.convs, self.activations, self.reductions, self.cutoffs, strict=True
+        ):
             count = -(-positions.shape[1] // n)
             chosen = self.subsample(positions, count)
             centres = positions if n == 1 else positions.gather(1, chosen[..., None].expand(-1, -1, 3))

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from armillary.groups import Degrees, clebsch_gordan_real
 from armillary.ops.constants import ConstantModule
 from armillary.ops.integers import checked_integer
-from armillary.ops.real_harmonics import solid_harmonics
+from armillary.ops.point_moments import check_points, differences, point_moments
 
-_SCALE = (4 * math.pi) ** 0.5  # of harmonics with Σ_m S_Jm² = 2J + 1 on the sphere
 INDICES = (torch.int32, torch.int64)  # bool and uint8 would select points, not number them
 
 
@@ -104,15 +103,8 @@ class PointConv(ConstantModule):
     def forward(self, x: Tensor, positions: Tensor, neighbours: Tensor, centres: Tensor | None = None) -> Tensor:
         centres = positions if centres is None else centres
         self._check(x, positions, neighbours, centres)
-        present = (neighbours >= 0)[..., None].to(x)
-        places = neighbours.clamp(min=0)
-        r = (positions[places] - centres[:, None]) / self.cutoff
-        kernels = (
-            self._radial(r)[..., None] * (_SCALE * solid_harmonics(self.max_degree, r))[..., None, :]
-        )  # (Q, K, R, ΣJ)
-        shares = present / present.sum(1, keepdim=True).clamp(min=1)
-        means = (kernels.flatten(2).to(x) * shares).mT @ x[places]
-        means = means.unflatten(1, (self.radial, -1))  # (Q, R, ΣJ, size)
+        r = differences(positions, neighbours, centres) / self.cutoff
+        means = point_moments(x, r, neighbours, self.radial, self.max_degree)  # (Q, R, ΣJ, size)
         by_degree = dict(zip(self.degrees_in.degrees, self.degrees_in.split(means), strict=True))
         outputs: dict[int, Tensor] = {}
         for i, (weight, (l, J, k)) in enumerate(zip(self.weights, self.paths, strict=True)):
@@ -124,26 +116,13 @@ class PointConv(ConstantModule):
             outputs[0] = outputs[0] + self.bias.to(x)
         return torch.cat([outputs[k].flatten(1) for k in self.degrees_out.degrees], 1)
 
-    def _radial(self, r: Tensor) -> Tensor:
-        """The hat functions at |r|/c, (..., R)."""
-        place = r.square().sum(-1, keepdim=True).clamp(min=1e-30).sqrt() * self.radial
-        return (1 - (place - torch.arange(self.radial, device=r.device)).abs()).clamp(min=0)
-
     def _check(self, x: Tensor, positions: Tensor, neighbours: Tensor, centres: Tensor) -> None:
         if x.ndim != 2 or x.shape[1] != self.degrees_in.size:
             raise ValueError(
                 f"x has shape {tuple(x.shape)}, this PointConv wants (points, {self.degrees_in.size}): "
                 f"{self.degrees_in}."
             )
-        if tuple(positions.shape) != (len(x), 3):
-            raise ValueError(f"positions have shape {tuple(positions.shape)}, wanted ({len(x)}, 3), one of each point.")
-        if centres.ndim != 2 or centres.shape[1] != 3:
-            raise ValueError(f"centres have shape {tuple(centres.shape)}, wanted (Q, 3).")
-        if neighbours.ndim != 2 or len(neighbours) != len(centres) or neighbours.dtype not in INDICES:
-            raise ValueError(
-                f"neighbours have shape {tuple(neighbours.shape)} and dtype {neighbours.dtype}, wanted integers "
-                f"({len(centres)}, K) of int64, a row for each centre: neighbour_table makes them of edges."
-            )
+        check_points(positions, len(x), neighbours, centres)
 
     def extra_repr(self) -> str:
         basis = f"cutoff={self.cutoff:g}, radial={self.radial}, max_degree={self.max_degree}"

@@ -26,8 +26,7 @@ class SE3GroupConv(ConstantModule):
 
     Nothing constrains κ: that the convolution commutes with motions comes of the integral over the group. *Multi-view
     reading*: at a fixed V, ``view`` gives for each S an ordinary kernel of differences, κ turned; the output of view V
-    is the sum over all views S of ordinary convolutions. It is slow, Q·K·N² products for each component of a layer: the same
-    map is a tensor field network's, which ``tensor_field`` makes of it, and ``group_form`` the way back.
+    is the sum over all views S of ordinary convolutions. It is slow, Q·K·N² products for each component: the same map is a tensor field network's, which ``tensor_field`` makes of it, and ``group_form`` the way back.
 
     S_J are solid harmonics with norm √(2J + 1) at |r| = c, h_k ``radial`` hat functions, zero from the ``cutoff`` c on,
     as in ``PointConv``. The integral is the quadrature of ``rule`` (rotations, weights), by default exact.
@@ -130,7 +129,7 @@ class SE3GroupConv(ConstantModule):
         return [part.unflatten(-1, (n, n)) for part, n in zip(parts, sizes, strict=True)]
 
     def _of_degree(self, j: int, like: Tensor) -> Tensor:
-        """The coefficients of one degree on SO(3), of all degrees in space: (channels_out, R, (2j + 1)²·C, Σ(2J + 1))."""
+        """The coefficients of one degree on SO(3) and all in space: (channels_out, R, (2j + 1)²·C, Σ(2J + 1))."""
         first = j * (self.max_degree + 1)
         whole = torch.cat(list(self.kernels)[first : first + self.max_degree + 1], -1)
         return whole.to(like).permute(0, 2, 3, 4, 1, 5).flatten(2, 4)

@@ -18,7 +18,7 @@ from armillary.ops.precision import without_autocast
 class RotationMLP(ConstantModule):
     """Sample functions on SO(3), act on the values at each rotation by a network of two layers, and integrate back.
 
-        f'_c(Q) = Σ_h v_ch σ(a_h + Σ_d u_hd f_d(Q)) + b_c,      x' = the components of f' up to the band of ``signals_out``
+        f'_c(Q) = Σ_h v_ch σ(a_h + Σ_d u_hd f_d(Q)) + b_c,      x' the components of f' up to a band
 
     At a rotation, values are numbers that only move when space is turned: any function of them commutes with turns, and
     it may mix channels. This is what signals on R³ × SO(3) have and single irreps have not. Error comes in by the
@@ -49,8 +49,8 @@ class RotationMLP(ConstantModule):
             for held in (signals, self.signals_out):
                 if not held.rule_error((Q, weights)) < 1e-9:
                     raise ValueError(
-                        f"got a rule of {len(Q)} rotations that does not give back {held}: wanted one that is exact for "
-                        f"degree {2 * held.band}, such as SO3().quadrature({held.band})."
+                        f"got a rule of {len(Q)} rotations that does not give back {held}: wanted one that is exact "
+                        f"for degree {2 * held.band}, such as SO3().quadrature({held.band})."
                     )
             self.register_constant("sampling", signals.basis(Q))
             self.register_constant("integration", (self.signals_out.basis(Q) * weights[:, None]).mT.contiguous())

@@ -29,7 +29,7 @@ class SE3SeparableConv(ConstantModule):
 
     Shapes: x (P, signals.size), positions (P, 3), neighbours (Q, K), -1 where there are fewer, centres (Q, 3), by
     default the positions → (Q, signals_out.size). State dict: ``mixing.j`` ((2j + 1)·C', (2j + 1)·C) for each degree j
-    of the input, ``filters.J`` (C', R, 2J + 1), ``bias`` (C'): R·C'·(max_degree + 1)² + C·C'·Σ(2j + 1)² + C' parameters.
+    of the input, ``filters.J`` (C', R, 2J + 1), ``bias`` (C'): R·C'·(max_degree + 1)² + C·C'·Σ(2j + 1)² + C'.
 
     Symmetry: commutes with all motions of space to rounding.
     Raises: ValueError for cutoff ≤ 0, sizes < 1, or shapes that do not fit.

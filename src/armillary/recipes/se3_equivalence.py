@@ -35,20 +35,20 @@ def form_difference(band: int, max_degree: int, points: int = 16) -> float:
 
 @torch.no_grad()
 def round_trip(band: int, max_degree: int) -> float:
-    """The largest change of a kernel that goes to the other form and back, either way, relative to its largest entry."""
+    """The largest change of a kernel that goes to the other form and back, either way, by its largest entry."""
     torch.manual_seed(0)
     group = SE3GroupConv(SO3Signals(2, band), 2, 2.0, max_degree=max_degree).double()
     back = group_form(tensor_field(group), 2, 2)
-    types = [SO3Signals(2, n).degrees for n in (band, band + max_degree)]
-    field = PointConv(*types, 2.0, max_degree=max_degree).double()
+    before, after = (SO3Signals(2, n).degrees for n in (band, band + max_degree))
+    field = PointConv(before, after, 2.0, max_degree=max_degree).double()
     again = tensor_field(group_form(field, 2, 2))
     pairs = [*zip(group.kernels, back.kernels, strict=True), *zip(field.weights, again.weights, strict=True)]
     return max(float((a - b).abs().max() / a.abs().max()) for a, b in pairs)
 
 
 def nonlinearity_error(signals: SO3Signals, rule: Rule | None, activation: nn.Module | None = None) -> float:
-    """The relative error under random rotations, float64, on standard normal features: of ``RotationMLP`` with a rule, or
-    of ``NormReLU`` where there is none."""
+    """The relative error under random rotations, float64, on standard normal features: of ``RotationMLP`` with a rule,
+    or of ``NormReLU`` where there is none."""
     torch.manual_seed(0)
     layer = NormReLU(signals.degrees) if rule is None else RotationMLP(signals, rule=rule, activation=activation)
     act = signals.degrees.act
