@@ -118,8 +118,8 @@ class SE3Segmenter(nn.Module):
     """Class scores of each point of a cloud, the same when the cloud is moved or turned: part segmentation.
 
     Down as ``SE3Classifier``, whose arguments these are, after a first convolution at all points; then up, by
-    convolutions from coarse points to fine ones, whose output is added to what was there on the way down. Each point's scalars and
-    lengths, and the mean over the cloud of the coarsest ones, go through two dense layers.
+    convolutions from coarse points to fine ones, whose output is added to what was there on the way down. Each point's
+    scalars and lengths, and the mean over the cloud of the coarsest ones, go through two dense layers.
 
     Shapes: (B, N, 3) → (B, N, classes). Commutes with permutations of the points where ``subsample`` does.
     Raises: ValueError for no cutoff, sizes < 1, or positions of another shape.

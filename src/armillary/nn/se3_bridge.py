@@ -6,8 +6,8 @@ SE(3) a sum over edges of Clebsch–Gordan products with harmonics. From D^J ⊗
     W^{jJl}_{(b,o),(n,c),k} = (2l + 1)^{-1/2} Σ_{Ma} C^{Jjl}_{Mab} w^{jJ}_{ockanM}
     w^{jJ}_{ockanM} = Σ_l (2l + 1)^{1/2} Σ_b C^{Jjl}_{Mab} W^{jJl}_{(b,o),(n,c),k}
 
-C is orthogonal, so this is invertible: a network with these channels can compute what convolutions of SE(3) can, and the
-other way round.
+C is orthogonal, so this is invertible: a network with these channels can compute what convolutions of SE(3) can,
+and the other way round.
 Source: Poulenard, Ovsjanikov & Guibas 2022, arXiv 2211.15903, in our own normalisation; pinned by
 ``tests/nn/test_se3_conv.py``.
 """

@@ -26,7 +26,8 @@ class SE3GroupConv(ConstantModule):
 
     Nothing constrains κ: that the convolution commutes with motions comes of the integral over the group. *Multi-view
     reading*: at a fixed V, ``view`` gives for each S an ordinary kernel of differences, κ turned; the output of view V
-    is the sum over all views S of ordinary convolutions. It is slow, Q·K·N² products for each component: the same map is a tensor field network's, which ``tensor_field`` makes of it, and ``group_form`` the way back.
+    is the sum over all views S of ordinary convolutions. It is slow, Q·K·N² products for each component: the same map
+    is a tensor field network's, which ``tensor_field`` makes of it, and ``group_form`` the way back.
 
     S_J are solid harmonics with norm √(2J + 1) at |r| = c, h_k ``radial`` hat functions, zero from the ``cutoff`` c on,
     as in ``PointConv``. The integral is the quadrature of ``rule`` (rotations, weights), by default exact.
