@@ -56,9 +56,9 @@ def nonlinearity_error(signals: SO3Signals, rule: Rule | None, activation: nn.Mo
     return commutation_error(layer, GroupAction((32, signals.size), rotations, act, act))
 
 
-def errors_by_samples(band: int, most: int) -> list[tuple[int, float]]:
-    """(samples, error) for the rules that hold the band: of solids, and products up to band ``most``."""
+def errors_by_samples(band: int, most: int, activation: nn.Module | None = None) -> list[tuple[int, float]]:
+    """(samples, error) for the rules that hold the band, of solids and products up to ``most``; GELU by default."""
     signals = SO3Signals(8, band)
     rules = [*(solid_rule(n) for n in (12, 24, 60)), *(SO3().quadrature(n) for n in range(band, most + 1))]
     kept = [rule for rule in rules if signals.rule_error(rule) < 1e-9]
-    return sorted((len(rule[0]), nonlinearity_error(signals, rule)) for rule in kept)
+    return sorted((len(rule[0]), nonlinearity_error(signals, rule, activation)) for rule in kept)
