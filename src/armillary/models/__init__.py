@@ -10,8 +10,8 @@ from armillary.models.needlets import NeedletRegressor, SO3NeedletNet, SphereNee
 from armillary.models.plane import PlanarClassifier, PlanarUNet
 from armillary.models.points import PlainPointClassifier, SteerablePointClassifier
 from armillary.models.s2cnn import S2CNNClassifier, S2CNNSegmenter
-from armillary.models.segnn import SEGNN, SteerableMLP
 from armillary.models.se3 import SE3Classifier, SE3Segmenter
+from armillary.models.segnn import SEGNN, SteerableMLP
 from armillary.models.sphere import DiscoClassifier, DiscoUNet
 from armillary.models.spin import SpinNet
 from armillary.models.steerable import SteerableDiscoClassifier, SteerableDiscoUNet
