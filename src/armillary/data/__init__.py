@@ -1,5 +1,6 @@
 """Data on the sphere (digits, MNIST, npz, folders of pictures, netCDF, zarr), images, points and molecules."""
 
+from armillary.data.atom_graphs import AtomGraph, AtomGraphs, atom_graph, collate_atoms, join_graphs, reference_energies
 from armillary.data.clouds import Clouds, DrawnClouds, load_psb, turned
 from armillary.data.config import DataConfig
 from armillary.data.image_dataset import ImageDataset
@@ -19,6 +20,8 @@ from armillary.data.trajectories import load_npz_trajectory, trajectory_names
 from armillary.data.xyz import read_extxyz
 
 __all__ = [
+    "AtomGraph",
+    "AtomGraphs",
     "Bodies",
     "Clouds",
     "DataConfig",
@@ -31,12 +34,15 @@ __all__ = [
     "Molecules",
     "Motion",
     "Structures",
+    "atom_graph",
     "atom_signals",
     "charged_systems",
+    "collate_atoms",
     "coulomb_matrices",
     "denormalize",
     "gravity_systems",
     "image_grid",
+    "join_graphs",
     "load_modelnet40",
     "load_npz_trajectory",
     "load_psb",
@@ -50,6 +56,7 @@ __all__ = [
     "read_extxyz",
     "read_inputs",
     "read_off",
+    "reference_energies",
     "sample_surface",
     "trajectory_names",
     "turned",

@@ -1,15 +1,19 @@
 """The papers' networks, and one configuration that builds any of them."""
 
+from armillary.models.atoms import AtomsConfig, build_atoms_model
 from armillary.models.config import ModelConfig, build_model
 from armillary.models.egnn import EGNN
+from armillary.models.forces import ConservativeForces, DirectForces
 from armillary.models.gcnn import AllCNNC, GroupCNN, GroupResidualBlock, GroupResNet, RotationPoolingCNN, equal_width
 from armillary.models.harmonic import HarmonicClassifier, PlainClassifier
 from armillary.models.homogeneous import HomogeneousNet, OrbitalNet, SubsetNet
+from armillary.models.invariant import InvariantNetwork
 from armillary.models.molecules import AtomSum
 from armillary.models.needlets import NeedletRegressor, SO3NeedletNet, SphereNeedletNet
 from armillary.models.plane import PlanarClassifier, PlanarUNet
 from armillary.models.points import PlainPointClassifier, SteerablePointClassifier
 from armillary.models.s2cnn import S2CNNClassifier, S2CNNSegmenter
+from armillary.models.scn import SCN
 from armillary.models.se3 import SE3Classifier, SE3Segmenter
 from armillary.models.segnn import SEGNN, SteerableMLP
 from armillary.models.sphere import DiscoClassifier, DiscoUNet
@@ -20,9 +24,13 @@ from armillary.models.warped import FullyConnectedPose, PlanarPose, WarpedPose
 
 __all__ = [
     "EGNN",
+    "SCN",
     "SEGNN",
     "AllCNNC",
     "AtomSum",
+    "AtomsConfig",
+    "ConservativeForces",
+    "DirectForces",
     "DiscoClassifier",
     "DiscoUNet",
     "FullyConnectedPose",
@@ -31,6 +39,7 @@ __all__ = [
     "GroupResidualBlock",
     "HarmonicClassifier",
     "HomogeneousNet",
+    "InvariantNetwork",
     "LayerFactory",
     "ModelConfig",
     "NeedletRegressor",
@@ -56,6 +65,7 @@ __all__ = [
     "SteerablePointClassifier",
     "SubsetNet",
     "WarpedPose",
+    "build_atoms_model",
     "build_model",
     "equal_width",
 ]

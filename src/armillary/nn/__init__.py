@@ -9,8 +9,10 @@ from armillary.nn.dropout import FieldDropout
 from armillary.nn.edge_bridge import linear_paths, load_path_weights, path_weights
 from armillary.nn.edge_frames import edge_frames
 from armillary.nn.edge_linear import EdgeLinear
+from armillary.nn.edge_orders import EdgeOrders, OrderGate, OrderLinear
 from armillary.nn.edge_product import EdgeProduct
 from armillary.nn.edge_rotation import EdgeRotation
+from armillary.nn.energies import EnergyForces, EnergyForcesLoss, EnergyForcesMetrics, EnergyTargets
 from armillary.nn.fields import FieldConv, FieldPointwise
 from armillary.nn.fold import Foldable, fold
 from armillary.nn.gate import Gate
@@ -38,6 +40,7 @@ from armillary.nn.norms import SphereBatchNorm, SphereGroupNorm, SphereInstanceN
 from armillary.nn.orbital import OrbitalConv
 from armillary.nn.points import PointConv, neighbour_table
 from armillary.nn.pooling import OrientationMax, OrientationMean, Pool, SphereMax, SphereMean, Unpool
+from armillary.nn.radial import BesselBasis, CosineCutoff, GaussianSmearing, PolynomialCutoff
 from armillary.nn.se3_bridge import group_form, tensor_field
 from armillary.nn.se3_conv import SE3GroupConv
 from armillary.nn.se3_norm import SignalBatchNorm
@@ -48,6 +51,7 @@ from armillary.nn.so3_kernels import LocalKernel, SpectralKernel
 from armillary.nn.so3_products import S2Product, SO3Product, SO3ToS2Product
 from armillary.nn.so3_samples import SO3Samples
 from armillary.nn.soft_argmax import AxisL1Loss, SoftArgmax
+from armillary.nn.sphere_pointwise import SpherePointwise
 from armillary.nn.spin_conv import SpinConv
 from armillary.nn.spin_gate import SpinGate
 from armillary.nn.spin_layers import SpinActivation, SpinDropout, SpinInvariants, SpinLinear
@@ -60,10 +64,12 @@ from armillary.ops.filters import CustomBasis, FilterBasis, FourierAzimuth, Piec
 
 __all__ = [
     "AxisL1Loss",
+    "BesselBasis",
     "BlurPool",
     "ChannelwiseProduct",
     "CircularHarmonics",
     "ClassificationMetrics",
+    "CosineCutoff",
     "CrossEntropyLoss",
     "CustomBasis",
     "DiceLoss",
@@ -73,8 +79,13 @@ __all__ = [
     "DiscoLift",
     "DiscoSO3Conv",
     "EdgeLinear",
+    "EdgeOrders",
     "EdgeProduct",
     "EdgeRotation",
+    "EnergyForces",
+    "EnergyForcesLoss",
+    "EnergyForcesMetrics",
+    "EnergyTargets",
     "FieldConv",
     "FieldDropout",
     "FieldPointwise",
@@ -82,6 +93,7 @@ __all__ = [
     "Foldable",
     "FourierAzimuth",
     "Gate",
+    "GaussianSmearing",
     "GradientLoss",
     "GroupBatchNorm",
     "GroupConv",
@@ -113,6 +125,8 @@ __all__ = [
     "NeedletShrinkage",
     "NormReLU",
     "OrbitalConv",
+    "OrderGate",
+    "OrderLinear",
     "OrientationMax",
     "OrientationMean",
     "PiecewiseLinear",
@@ -123,6 +137,7 @@ __all__ = [
     "PointConv",
     "Pointwise",
     "PointwiseLinear",
+    "PolynomialCutoff",
     "Pool",
     "RegressionMetrics",
     "RotationMLP",
@@ -149,6 +164,7 @@ __all__ = [
     "SphereMax",
     "SphereMean",
     "SphereNeedletConv",
+    "SpherePointwise",
     "SpinActivation",
     "SpinBatchNorm",
     "SpinConv",

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset, TensorDataset
 
 from armillary.nn import ClassificationMetrics
 from armillary.train import Metrics, Run, TrainConfig, evaluate, fit, load_weights, make_fabric, to_table
+from armillary.train.evaluate import Collate
 from armillary.train.state import seed_everything
 
 
@@ -36,18 +37,19 @@ class Trained:
 def trained(
     build: Callable[[], nn.Module],
     splits: tuple[Dataset[Any], Dataset[Any] | None],
-    loss: Callable[[Tensor, Tensor], Tensor],
+    loss: Callable[[Any, Any], Tensor],
     metrics: Metrics | None,
     config: TrainConfig,
     settings: Mapping[str, Any],
     path: Path,
     console: Console,
+    collate: Collate | None = None,
 ) -> Trained:
     """The network after its best epoch on the validation split, or its last where there is none; it is on the CPU.
 
     ``build`` is called after seeding, so that ``config.seed`` determines the initial weights. ``splits``: for training
     and for validation. ``settings`` are tables for ``config.toml`` that, beside ``config``, tell this training from
-    others in the same directory. A training that was finished is not run again.
+    others in the same directory. ``collate``: as for ``fit``. A training that was finished is not run again.
 
     Raises: RunError where ``path`` holds a training with other settings, or files and no training.
     """
@@ -56,7 +58,7 @@ def trained(
     run.check_resumable(table)
     seed_everything(config.seed)
     network = build()
-    outcome = fit(network, *splits, loss, metrics, config, run, console=console)
+    outcome = fit(network, *splits, loss, metrics, config, run, console=console, collate=collate)
     if splits[1] is not None:
         load_weights(network, run.load_weights("best"), where=str(path))
     return Trained(network.cpu(), outcome.history)

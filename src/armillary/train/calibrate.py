@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from armillary.train.evaluate import applied
+
 
 def _tracking_norms(model: nn.Module) -> list[Any]:
     """The modules that keep running statistics of batches, torch's or ours."""
@@ -22,7 +24,7 @@ def _tracking_norms(model: nn.Module) -> list[Any]:
 
 
 @torch.no_grad()
-def calibrate(model: nn.Module, inputs: Iterable[Tensor]) -> int:
+def calibrate(model: nn.Module, inputs: Iterable[Any]) -> int:
     """Replace running means and variances by their plain average over the batches ``inputs``; returns how many there
     were.
 
@@ -43,7 +45,7 @@ def calibrate(model: nn.Module, inputs: Iterable[Tensor]) -> int:
                     norm.running_mean.zero_()
                     norm.running_var.fill_(1)
                     norm.num_batches_tracked.zero_()
-            model(x)
+            applied(model, x)
             count += 1
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):

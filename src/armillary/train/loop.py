@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from armillary.train.calibrate import calibrate
 from armillary.train.config import TrainConfig, learning_rate
 from armillary.train.devices import make_fabric
-from armillary.train.evaluate import Metrics, evaluate, sum_over_processes
+from armillary.train.evaluate import Collate, Metrics, applied, evaluate, sum_over_processes
 from armillary.train.interrupts import Interrupted, StopSignals, ignore_in_worker
 from armillary.train.logs import open_tensorboard
 from armillary.train.progress import Display
@@ -61,18 +61,21 @@ def fit(
     model: nn.Module,
     train_set: Dataset[Any],
     valid_set: Dataset[Any] | None,
-    loss: Callable[[Tensor, Tensor], Tensor],
+    loss: Callable[[Any, Any], Tensor],
     metrics: Metrics | None,
     config: TrainConfig,
     run: Run,
     *,
     fabric: Fabric | None = None,
     console: Console | None = None,
+    collate: Collate | None = None,
 ) -> FitResult:
     """Train ``model`` on ``train_set``; after each epoch score it on ``valid_set`` and write a checkpoint to ``run``.
 
     A step descends Σ_p (n_p/n) loss(model(x_p), y_p) over the parts p of its n samples, whatever process computes them.
     Sets yield ``(x, y)``; one with ``set_epoch(e)`` is told the epoch, one with ``name(i)`` names samples in errors.
+    Samples that cannot be stacked, such as molecules, are joined to a batch ``(x, y)`` by ``collate(samples)``. Where
+    x is a tuple (or NamedTuple) the model is called as ``model(*x)``; the loss and the metrics get y as it is.
     A run that has a checkpoint continues from it, bit for bit on the CPU with the same number of devices. At the end
     the model holds the weights of the last epoch; the best ones are in ``run``'s checkpoint ``best``.
 
@@ -83,7 +86,7 @@ def fit(
     if fabric is None:
         fabric = make_fabric(config)
         fabric.launch()
-    return _Loop(model, train_set, valid_set, loss, metrics, config, run, fabric, console).run_all()
+    return _Loop(model, train_set, valid_set, loss, metrics, config, run, fabric, console, collate).run_all()
 
 
 class _Loop:
@@ -92,16 +95,17 @@ class _Loop:
         model: nn.Module,
         train_set: Dataset[Any],
         valid_set: Dataset[Any] | None,
-        loss: Callable[[Tensor, Tensor], Tensor],
+        loss: Callable[[Any, Any], Tensor],
         metrics: Metrics | None,
         config: TrainConfig,
         run: Run,
         fabric: Fabric,
         console: Console | None,
+        collate: Collate | None,
     ) -> None:
         self.model, self.train_set, self.valid_set = model, train_set, valid_set
         self.loss = loss.to(fabric.device) if isinstance(loss, nn.Module) else loss
-        self.metrics, self.config, self.run, self.fabric = metrics, config, run, fabric
+        self.metrics, self.config, self.run, self.fabric, self.collate = metrics, config, run, fabric, collate
         self.rank, self.world_size = fabric.global_rank, fabric.world_size
         self.n_samples = len(train_set)  # type: ignore[arg-type]
         self.n_steps = steps_per_epoch(self.n_samples, config.batch_size)
@@ -168,7 +172,7 @@ class _Loop:
             self.run.write_metrics(place.history)
         return row, better
 
-    def _step(self, step: Step, loader: Iterator[tuple[Tensor, Tensor]]) -> tuple[float, float]:
+    def _step(self, step: Step, loader: Iterator[tuple[Any, Any]]) -> tuple[float, float]:
         """One optimizer step; its loss over all processes, and the learning rate."""
         place, last = self.place, len(step.parts) - 1
         lr = learning_rate(self.config, place.epoch * self.n_steps + place.step, self.config.epochs * self.n_steps)
@@ -181,7 +185,7 @@ class _Loop:
             x, y = next(loader)
             hold = self.world_size > 1 and k < last
             with self.fabric.no_backward_sync(self.wrapped, enabled=hold):
-                value = self.loss(self.wrapped(x), y)
+                value = self.loss(applied(self.wrapped, x), y)
                 self.fabric.backward(value * (part.share * self.world_size))
             number = value.item()
             sums[0] += number * part.share
@@ -221,6 +225,7 @@ class _Loop:
             fabric=self.fabric,
             batch_size=max(1, self.config.batch_size // (self.config.accumulate * self.world_size)),
             workers=self.config.workers,
+            collate=self.collate,
             should_stop=lambda: self.stop.signum > 0,
         )
         if scores is None:
@@ -232,7 +237,9 @@ class _Loop:
         if self.valid_set is None:
             return
         few = Subset(self.valid_set, range(min(self.world_size, len(self.valid_set))))  # type: ignore[arg-type]
-        scores = evaluate(self.model, few, self.loss, self.metrics, fabric=self.fabric, batch_size=1)
+        scores = evaluate(
+            self.model, few, self.loss, self.metrics, fabric=self.fabric, batch_size=1, collate=self.collate
+        )
         if self.config.best_metric not in scores:  # type: ignore[operator]  # nothing stops it
             known = ", ".join(scores)  # type: ignore[arg-type]
             raise ValueError(f"train: got best_metric = {self.config.best_metric!r}, wanted one of: {known}.")
@@ -264,7 +271,7 @@ class _Loop:
             world_size=self.world_size,
         )
 
-    def _parts(self, steps: Sequence[Step]) -> Iterator[tuple[Tensor, Tensor]]:
+    def _parts(self, steps: Sequence[Step]) -> Iterator[tuple[Any, Any]]:
         """The samples of this process, part by part. A fresh loader each epoch, so that workers know the epoch."""
         indices = [list(part.indices) for step in steps for part in step.parts]
         loader: DataLoader[Any] = DataLoader(
@@ -272,6 +279,7 @@ class _Loop:
             batch_sampler=indices,
             num_workers=self.config.workers,
             worker_init_fn=ignore_in_worker,
+            collate_fn=self.collate,
             generator=torch.Generator().manual_seed(keyed_seed(self.config.seed, self.place.epoch)),
         )
         for x, y in loader:

@@ -1,0 +1,103 @@
+"""One configuration that names and sizes a network of atoms; what run directories store and calculators open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+from armillary.models.forces import ConservativeForces, DirectForces
+from armillary.models.invariant import InvariantNetwork
+from armillary.models.scn import SCN
+
+
+@dataclass(frozen=True)
+class AtomsConfig:
+    """A network of atoms, its size, and what was measured on the structures it is trained on.
+
+    Raises: ValueError for other than one reference for each element, or direct forces of the invariant network.
+    """
+
+    name: Literal["escn", "scn", "invariant"] = "escn"
+    """escn and scn: functions on the sphere, messages that commute with turns of the edge's frame, or that do not;
+    invariant: distances alone."""
+    elements: tuple[int, ...] = (1, 6, 7, 8)
+    """Atomic numbers that occur."""
+    references: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
+    """The energy of an atom of each element, eV, added to what the network gives (see data.reference_energies)."""
+    channels: int = 32
+    """Channels of each atom."""
+    layers: int = 2
+    """Rounds of messages."""
+    lmax: int = 2
+    """Highest degree L of the functions on the sphere (escn, scn)."""
+    mmax: int = 2
+    """Highest order M in the frame of an edge (escn, scn)."""
+    hidden: int = 32
+    """Hidden channels of a message (escn), or its hidden width (scn)."""
+    cutoff: float = 5.0
+    """Å beyond which atoms are no neighbours."""
+    radial: int = 8
+    """Radial functions: Bessel functions (escn, scn), Gaussians (invariant)."""
+    rings: int = 0
+    """Rings of the grid of the nonlinearity (escn, scn); 0: 2 (L + 1), as published."""
+    head: Literal["directions", "mean"] = "directions"
+    """Energy from the functions at 128 directions, or from their means alone (escn, scn)."""
+    forces: Literal["conservative", "direct"] = "conservative"
+    """Forces as derivatives of the energy, or by a head of their own (escn, scn)."""
+    reflections: bool = True
+    """Whether messages commute with reflections (escn)."""
+    neighbours: float = 10.0
+    """Mean number of neighbours, by whose root sums of messages are divided."""
+    scale: float = 1.0
+    """Unit of energies and forces inside the network, eV and eV/Å: the root mean square of forces is a good one."""
+
+    def __post_init__(self) -> None:
+        if len(self.references) != len(self.elements):
+            raise ValueError(
+                f"network: got {len(self.references)} references of {len(self.elements)} elements, wanted one for each."
+            )
+        if self.name == "invariant" and self.forces == "direct":
+            raise ValueError("network: an invariant network has no directions for direct forces: use conservative.")
+
+    def reference_table(self) -> dict[int, float]:
+        """The reference of each element, by atomic number."""
+        return dict(zip(self.elements, self.references, strict=True))
+
+
+def build_atoms_model(config: AtomsConfig) -> nn.Module:
+    """The network of a configuration, with forces: (charges, positions, edge_index, offsets, batch, structures) →
+    ``nn.EnergyForces``, whose energies are those above the references.
+
+    Raises: ValueError for sizes that do not fit.
+    """
+    if config.name == "invariant":
+        network: nn.Module = InvariantNetwork(
+            config.elements,
+            config.channels,
+            config.layers,
+            config.cutoff,
+            radial=config.radial,
+            neighbours=config.neighbours,
+            scale=config.scale,
+        )
+        return ConservativeForces(network)
+    network = SCN(
+        config.elements,
+        config.channels,
+        config.layers,
+        config.lmax,
+        config.mmax,
+        config.cutoff,
+        message="escn" if config.name == "escn" else "scn",
+        hidden=config.hidden,
+        radial=config.radial,
+        rings=config.rings or None,
+        head=config.head,
+        forces=config.forces == "direct",
+        reflections=config.reflections,
+        neighbours=config.neighbours,
+        scale=config.scale,
+    )
+    return DirectForces(network) if config.forces == "direct" else ConservativeForces(network)
