@@ -30,11 +30,11 @@ def test_tiny_scale_writes_a_complete_result_and_resumes(tmp_path, monkeypatch) 
     again = reproduce("tiny", tmp_path, seeds=1)  # trainings are done: read back, not repeated
     scores = [[r["mean"] for r in each["rows"] if "rotated" in r["metric"]] for each in (result, again)]
     assert scores[0] == scores[1]
-    equivariant, growth = len(SCALES["tiny"].equivariant), len(SCALES["tiny"].growth)
-    assert len(scores[0]) == 2 * (
-        equivariant + 1 + 3 * growth
-    )  # the first on a quarter too, CNNs on three kinds of data
-    assert sum("latency" in r["metric"] for r in result["rows"]) == 2 * (equivariant + growth)
+    tiny = SCALES["tiny"]
+    equivariant, growth, longer = len(tiny.equivariant), len(tiny.growth), len(tiny.longer)
+    # the first on a quarter too, CNNs on three kinds of data, longer ones in one task on one
+    assert len(scores[0]) == 2 * (equivariant + 1 + 3 * growth) + longer
+    assert sum("latency" in r["metric"] for r in result["rows"]) == 2 * (equivariant + growth) + longer
 
 
 @pytest.mark.parametrize("task", [SEGMENTATION, CLASSIFICATION], ids=lambda task: task.name)

@@ -88,11 +88,13 @@ ANEW = Training("turned anew in every epoch", anew="so3")
 
 @dataclass(frozen=True)
 class Scale:
-    """How large the comparison is. ``growth``: the CNNs, by size in parameters of the S2CNN and by passes."""
+    """How large the comparison is. ``growth``: the CNNs, by size in parameters of the S2CNN and by passes; ``longer``:
+    those that classify turned spheres after longer trainings than all others, the same way."""
 
     grid: tuple[int, int]
     equivariant: dict[str, Network]
     growth: tuple[tuple[int, int], ...]
+    longer: tuple[tuple[int, int], ...]
     samples: int
     tests: int
     epochs: int
@@ -115,11 +117,12 @@ def _equivariant(
 
 
 SCALES = {
-    "tiny": Scale((8, 16), _equivariant((2, 3, 2), (8, 4, 8), (4,), (2,)), ((1, 2),), 16, 8, 1),
+    "tiny": Scale((8, 16), _equivariant((2, 3, 2), (8, 4, 8), (4,), (2,)), ((1, 2),), ((1, 3),), 16, 8, 1),
     "small": Scale(
         (32, 32),
         _equivariant((5, 6, 7, 6, 5), (14, 10, 7, 10, 14), (23, 46), (8, 17)),
         ((1, 4), (4, 2), (12, 1)),
+        ((4, 4), (4, 8)),
         512,
         200,
         8,
@@ -128,6 +131,7 @@ SCALES = {
         (100, 100),
         _equivariant((11, 12, 13, 14, 13, 12, 11), (42, 35, 27, 20, 27, 35, 42), (16, 32, 64), (8, 16, 32)),
         ((1, 4), (5, 2), (27, 1)),
+        ((5, 8),),
         60_000,
         5_000,
         20,
@@ -158,7 +162,8 @@ def reproduce(scale: str, out: Path, seeds: int = 3) -> dict[str, Any]:
         "CNNs are U-Nets and classifiers of three levels, of the least width that gives them at least "
         f"{', '.join(f'{g} ×' for g, _ in size.growth)} the parameters of the S2CNN.",
         f"Epochs, in those of the S2CNN: {', '.join(others)}, CNNs "
-        f"{', '.join(str(passes) for _, passes in size.growth)}, so that trainings take about the same time.",
+        f"{', '.join(str(passes) for _, passes in size.growth)}, so that trainings take about the same time; CNNs of "
+        f"{' and '.join(str(passes) for _, passes in size.longer)} passes classify after longer ones.",
         f"Latency: one sphere in evaluation; training: one step of {BATCH} spheres, divided by their number; "
         f"threads: {torch.get_num_threads()}. Seconds are those of one training by the clock.",
     ]
@@ -176,6 +181,9 @@ def contestants(task: Task, size: Scale, grid: SphereGrid) -> dict[str, tuple[Ne
     for growth, passes in size.growth:
         plane = _planar(growth * params, task, grid)
         found[f"CNN, {growth} ×"] = (Network(plane, plane, passes=passes), (UPRIGHT_DATA, ONCE, ANEW))
+    for growth, passes in size.longer if task is CLASSIFICATION else ():
+        plane = _planar(growth * params, task, grid)
+        found[f"CNN, {growth} ×, {passes} passes"] = (Network(plane, plane, passes=passes), (ANEW,))
     return found
 
 

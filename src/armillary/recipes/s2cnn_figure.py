@@ -19,6 +19,7 @@ AUGMENTED = {
 def draw(path: Path, result: Result, equivariant: Sequence[str]) -> Path:
     """Three panels: segmentation and classification of rotated spheres against parameters; mIoU against latency."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     from armillary.train.pictures import save_figure
 
@@ -33,6 +34,9 @@ def draw(path: Path, result: Result, equivariant: Sequence[str]) -> Path:
     panels[2].set(xlabel="latency, ms per sphere", ylabel="mIoU", title="segmentation, rotated spheres", ylim=(0, 1))
     for panel in panels:
         panel.set_xscale("log")
+        panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        panel.xaxis.set_minor_formatter(NullFormatter())
         panel.grid(alpha=0.25)
         panel.spines[["top", "right"]].set_visible(False)
     return save_figure(figure, path)
@@ -58,6 +62,20 @@ def _against_parameters(panel: Any, rows: Sequence[Row], equivariant: Sequence[s
             capsize=3,
             label=f"CNN, {training}",
         )
+    for row in rows:
+        training = _parts(row, equivariant)[1]
+        if " passes, " in training:
+            panel.errorbar(
+                [row.params],
+                [row.mean],
+                [row.std or 0],
+                color="#f04438",
+                marker="^",
+                markerfacecolor="white",
+                capsize=3,
+            )
+            label = training.split(",")[0]
+            panel.annotate(label, (row.params, row.mean), xytext=(8, -3), textcoords="offset points", fontsize=8)
     for name, colour in zip(equivariant, COLOURS, strict=False):
         for row in rows:
             if _parts(row, equivariant)[0] != name:
