@@ -195,5 +195,6 @@ def test_workers_of_the_peer_import_nothing_of_armillary(name):
 def test_no_worker_hides_a_module():
     """The folder of the workers is first on their path."""
     names = {path.stem for path in Path(peer.SCRIPTS).glob("*.py")} - {"__init__"}
-    assert names == {"timer", "our_layers", "peer_layers", "escnn_layers", "torch_layers", "direct_layers"}
+    peers = {"peer_layers", "escnn_layers", "e3nn_layers"}
+    assert names == {"timer", "our_layers", "edge_layers", "torch_layers", "direct_layers"} | peers
     assert not names & set(sys.stdlib_module_names)

@@ -7,16 +7,13 @@ from typing import Any
 
 from armillary.bench.edge_cases import EdgeCase
 from armillary.bench.gcnn_cases import GroupNetCase
+from armillary.bench.machine import COPY, COPY_NUMBERS, PRODUCT, PRODUCT_SIZE
 from armillary.bench.peer_cases import WIDENING, PairedBasis, describe_layer, hats
 from armillary.bench.so3_cases import SO3Case
 from armillary.bench.turns import OURS, THEIRS, Job
 from armillary.nn import DiscoConv, DiscoConvTranspose
 from armillary.spaces import GaussLegendre
 
-PRODUCT = "matrix product"
-PRODUCT_SIZE = 1536
-COPY = "copy"
-COPY_NUMBERS = 2**26  # more than caches hold
 RING = "conv2d {0}×{0}, circular"
 ZERO = "conv2d {0}×{0}, zeros"
 

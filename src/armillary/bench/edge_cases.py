@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from armillary.bench.machine import COPY, COPY_NUMBERS, PRODUCT, PRODUCT_SIZE
 from armillary.bench.turns import OURS, Job
 from armillary.groups import Irreps
 from armillary.nn import EdgeProduct
@@ -12,8 +13,6 @@ from armillary.ops.edge_paths import EdgePaths
 
 E3NN = "e3nn"
 DEGREE = 20  # edges of a point
-MATRICES, MATRIX_SIZE = "matrix product", 1536
-COPIED, COPIED_NUMBERS = "copy", 2**26
 
 
 @dataclass(frozen=True)
@@ -76,10 +75,10 @@ class EdgeCase:
         build = {"kind": "edge", "lmax": self.lmax, "channels": self.channels, "edges": self.edges}
         build |= {"points": self.points, "paths": [list(path) for path in self.plan.paths]}
         x_shape = (self.points, self.plan.rows_in[-1] * self.channels)
-        size, alone = MATRIX_SIZE, ("inference",)
+        size, alone = PRODUCT_SIZE, ("inference",)
         return {
             OURS: Job("edge_layers", build, x_shape),
             E3NN: Job("e3nn_layers", build, x_shape),
-            MATRICES: Job("torch_layers", {"kind": "product", "size": size}, (size, size), alone),
-            COPIED: Job("torch_layers", {"kind": "copy", "numbers": COPIED_NUMBERS}, (COPIED_NUMBERS,), alone),
+            PRODUCT: Job("torch_layers", {"kind": "product", "size": size}, (size, size), alone),
+            COPY: Job("torch_layers", {"kind": "copy", "numbers": COPY_NUMBERS}, (COPY_NUMBERS,), alone),
         }

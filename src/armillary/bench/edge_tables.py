@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from armillary.bench.edge_cases import COPIED, COPIED_NUMBERS, MATRICES, MATRIX_SIZE, EdgeCase
+from armillary.bench.edge_cases import EdgeCase
+from armillary.bench.machine import COPY, COPY_NUMBERS, PRODUCT, PRODUCT_SIZE
 from armillary.bench.record import table
 from armillary.bench.tables import LEGEND, NONE, Entry, milliseconds, times_over_ours
 from armillary.bench.turns import OURS
@@ -14,8 +15,8 @@ from armillary.bench.turns import OURS
 def floor(case: EdgeCase, results: dict[str, Any]) -> float:
     """The seconds that operations or bytes of a forward and backward pass take at least, at the rates of the matrix
     product and of the copy in the same run."""
-    rate = 2 * MATRIX_SIZE**3 / results[MATRICES]["inference"]["median_s"]
-    bandwidth = 2 * 4 * COPIED_NUMBERS / results[COPIED]["inference"]["median_s"]
+    rate = 2 * PRODUCT_SIZE**3 / results[PRODUCT]["inference"]["median_s"]
+    bandwidth = 2 * 4 * COPY_NUMBERS / results[COPY]["inference"]["median_s"]
     return max(case.operations / rate, case.bytes_moved / bandwidth)
 
 

@@ -177,7 +177,7 @@ SUITES = {
             "edge",
             "the product with harmonics of edges beside e3nn",
             (EdgeCase(2, 32, 4000), EdgeCase(4, 32, 2000), EdgeCase(6, 16, 500)),
-            (EdgeCase(2, 32, 4000), EdgeCase(4, 32, 2000), EdgeCase(6, 16, 500)),
+            (EdgeCase(2, 32, 4000),),
             edge_table,
             lambda entries: draw_ratios(entries, "both", "forward and backward"),
             peer=E3NN,

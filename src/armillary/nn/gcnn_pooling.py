@@ -83,8 +83,8 @@ class GroupPool(ConstantModule, Foldable):
 
 
 def _reordering(order: Tensor) -> nn.Module:
-    """``x.index_select(2, order)`` as a graph of torch functions: torch.nn has no module that permutes."""
-    return stock_graph(lambda x, order: torch.index_select(x, 2, order), order=order)
+    """``x[:, :, order]`` as a graph of torch functions: torch.nn has no module that permutes."""
+    return stock_graph(lambda x, order: x[:, :, order], order=order)
 
 
 class GroupRestrict(ConstantModule, Foldable):
