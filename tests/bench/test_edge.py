@@ -7,8 +7,9 @@ import importlib.util
 import pytest
 import torch
 
-from armillary.bench.edge_cases import COPIED, E3NN, MATRICES, EdgeCase
+from armillary.bench.edge_cases import E3NN, EdgeCase
 from armillary.bench.edge_tables import edge_summary, edge_table, floor
+from armillary.bench.machine import COPY, PRODUCT
 from armillary.bench.suites import SUITES
 from armillary.bench.turns import OURS
 from armillary.bench.workers import edge_layers
@@ -60,7 +61,7 @@ def result(seconds, peak, **facts):
 
 def test_the_table():
     alone = {"inference": {"median_s": 0.1}}
-    entries = [(EdgeCase(2, 4, 100), {OURS: result(1, 2e6), E3NN: result(7, 5e6), MATRICES: alone, COPIED: alone})]
+    entries = [(EdgeCase(2, 4, 100), {OURS: result(1, 2e6), E3NN: result(7, 5e6), PRODUCT: alone, COPY: alone})]
     summary = edge_summary(entries)
     assert [(row["time_over_ours"], row["memory_over_ours"]) for row in summary] == [(1, 1), (pytest.approx(7), 4)]
     assert floor(*entries[0]) > 0
