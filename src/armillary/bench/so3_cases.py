@@ -8,7 +8,7 @@ from armillary.bench.turns import OURS, Job
 
 DIRECT = "all tables"
 HALF = "armillary, half the samples"
-LARGEST_DIRECT = 96  # the bandlimit from which on its tables and copies of them want more than 24 GiB
+LARGEST_DIRECT = 96  # at 128 its tables and the copies that autograd keeps want 21 GB
 
 
 @dataclass(frozen=True)
