@@ -9,7 +9,7 @@ VENV ?= .venv
 SCALE ?= small
 SEEDS ?= 3
 WORKERS ?= 2
-RECIPES ?= disco s2cnn needlets gcnn hnets warped compact_groups homogeneous
+RECIPES ?= disco s2cnn needlets gcnn hnets warped compact_groups homogeneous se3 segnn scn
 
 PY := $(VENV)/bin/python
 ARMILLARY := $(VENV)/bin/armillary
