@@ -43,11 +43,19 @@ def test_variants_are_different_networks() -> None:
 
 def test_tiny_scale_writes_everything_and_continues(tmp_path: Path) -> None:
     first = segnn.reproduce("tiny", tmp_path, seeds=1)
-    assert {row["name"] for row in first["rows"]} == {v.name for v in VARIANTS}
+    assert {row["name"] for row in first["rows"]} == {v.name for v in VARIANTS} | {segnn.STRAIGHT}
     assert (tmp_path / "figure.png").stat().st_size > 10_000
     assert json.loads((tmp_path / "result.json").read_text()) == first
     _, error, _ = segnn.run("physics", "tiny", tmp_path, 0)  # found done
     assert error == next(row["mean"] for row in first["rows"] if row["name"] == VARIANTS[0].name)
+
+
+def test_straight_lines_take_the_best_time() -> None:
+    systems = torch.randn(6, 5, 7, generator=torch.Generator().manual_seed(0))
+    exact = torch.utils.data.TensorDataset(systems, systems[..., :3] + 0.7 * systems[..., 3:6])
+    still = torch.utils.data.TensorDataset(systems, systems[..., :3])
+    assert segnn.straight_lines(exact, exact) < 1e-12
+    assert abs(segnn.straight_lines(exact, still) - float((0.7 * systems[..., 3:6]).square().mean())) < 1e-6
 
 
 def test_errors_say_what_is_wrong(tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ def draw(
     bars.invert_yaxis()
     bars.set(xlabel="test MSE (black: published)", title="charged bodies, ten frames later", xscale="log")
     for k, row in enumerate(rows):
+        if row.name not in curves:  # was not trained
+            continue
         means = [statistics.fmean(values) for values in zip(*curves[row.name], strict=False)]
         lines.plot(range(1, len(means) + 1), means, color=f"C{k}", label=row.name)
     lines.set(xlabel="epoch", ylabel="validation MSE", xscale="log", yscale="log")
