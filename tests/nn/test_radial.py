@@ -93,6 +93,10 @@ def test_lengths(dtype: torch.dtype) -> None:
     torch.testing.assert_close(slope.detach(), torch.tensor([[0, 0, 0], [1, 0, 0], [0.6, 0, 0.8]], dtype=dtype))
     (curve,) = torch.autograd.grad(slope[0].sum(), extremes)
     assert float(curve.abs().max()) == 0
+    tiny = torch.full((1, 3), torch.finfo(dtype).tiny / 8, dtype=dtype, requires_grad=True)
+    (slope,) = torch.autograd.grad(lengths(tiny).sum(), tiny, create_graph=True)
+    (curve,) = torch.autograd.grad(slope.sum(), tiny)
+    assert float(curve.abs().max()) == 0
 
 
 def test_lengths_have_second_derivatives() -> None:
@@ -113,3 +117,5 @@ def test_errors() -> None:
         PolynomialCutoff(2.0, p=1)
     with pytest.raises(ValueError, match=r"vectors have shape \(4, 2\)"):
         lengths(torch.ones(4, 2))
+    with pytest.raises(ValueError, match=r"torch\.int64, wanted real ones"):
+        lengths(torch.ones(4, 3, dtype=torch.int64))
