@@ -51,6 +51,9 @@ def test_norms() -> None:
     x = torch.tensor([3.0, 0, 4, 0, 0, 0, -2])  # (m, channel), then the scalar
     torch.testing.assert_close(IrrepsNorm(irreps)(x), torch.tensor([5.0, 0, 2]))
     assert IrrepsNorm(irreps).irreps_out == Irreps("3x0e")
+    half = IrrepsNorm(irreps)(100 * x.half())
+    assert half.dtype == torch.float16
+    torch.testing.assert_close(half.float(), torch.tensor([500.0, 0, 200]))
     zero = torch.zeros(2, 7, requires_grad=True)
     (gradient,) = torch.autograd.grad(IrrepsNorm(irreps)(zero).sum(), zero)
     assert torch.equal(gradient, torch.zeros(2, 7))
