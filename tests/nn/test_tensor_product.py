@@ -197,6 +197,8 @@ def _seconds(call) -> float:  # type: ignore[no-untyped-def]
 def test_errors_say_what_is_wrong() -> None:
     with pytest.raises(ValueError, match="no path leads from 2x0e and 1x0e to 1o"):
         TensorProduct("2x0e", "0e", "3x1o")
+    with pytest.raises(ValueError, match="no irreps for the output"):
+        TensorProduct("2x0e", "0e", "")
     with pytest.raises(ValueError, match="a bias needs 0e"):
         TensorProduct("2x1o", "0e", "3x1o", bias=True)
     layer = TensorProduct("2x0e", "0e+1o", "3x1o")

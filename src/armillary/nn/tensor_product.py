@@ -31,7 +31,7 @@ class ProductPath:
 def product_paths(irreps_in1: Irreps, irreps_in2: Irreps, irreps_out: Irreps) -> list[ProductPath]:
     """All paths, by the first input, then the second, then the output: degrees make a triangle, parities multiply.
 
-    Raises: ValueError where an irrep of the output is on no path.
+    Raises: ValueError where an irrep of the output is on no path, or there is none.
     """
     first, second, out = ([irrep for _, irrep in x.regrouped()] for x in (irreps_in1, irreps_in2, irreps_out))
     paths = [
@@ -42,6 +42,8 @@ def product_paths(irreps_in1: Irreps, irreps_in2: Irreps, irreps_out: Irreps) ->
         if c in a * b
     ]
     lost = [str(irrep) for k, irrep in enumerate(out) if all(path.out != k for path in paths)]
+    if not out:
+        raise ValueError("got no irreps for the output, wanted one or more.")
     if lost:
         raise ValueError(
             f"no path leads from {irreps_in1} and {irreps_in2} to {', '.join(lost)}: leave it out of irreps_out, or "
