@@ -229,6 +229,17 @@ def test_exact_layers(name: str) -> None:
     assert commutation_error(layer, symmetry, dtype=torch.float32) < 1e-5
 
 
+@pytest.mark.parametrize("name", EXACT)
+def test_built_without_values(name: str) -> None:
+    """On the meta device, as large networks are, and filled by a state dict: constants are there all the same."""
+    layer, symmetry = EXACT[name]()
+    with torch.device("meta"):
+        other, _ = EXACT[name]()
+    other.to_empty(device="cpu").load_state_dict(layer.state_dict())
+    x = symmetry.inputs(1, torch.Generator().manual_seed(0)).float()
+    assert torch.equal(other.eval()(x), layer.eval()(x))
+
+
 def sampled_mlp(band: int) -> Case:
     signals = SO3Signals(4, 1)
     return of_degrees(RotationMLP(signals, rule=SO3().quadrature(band)), signals.degrees)

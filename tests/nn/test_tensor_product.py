@@ -130,6 +130,15 @@ def test_channelwise_product_keeps_the_contract() -> None:
     check_layer(layer, FeatureSymmetry(first + second, out), tolerance=1e-12)
 
 
+def test_under_autocast() -> None:
+    layer = TensorProduct("4x0e+3x1o", "0e+1o", "5x0e+2x1o", bias=True)
+    x, y = features(layer.irreps_in1).float(), features("0e+1o", seed=1).float().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        z = layer(x, y)
+    torch.testing.assert_close(z.float(), layer(x, y), rtol=0.05, atol=0.05)
+    assert torch.autograd.grad(z.float().sum(), y)[0].dtype == torch.float32
+
+
 def test_second_derivatives() -> None:
     layer = TensorProduct("2x0e+1x1o", "0e+1o", "1x0e+1x1o+1x1e").double()
     x, y = features(layer.irreps_in1, 2).requires_grad_(), features("0e+1o", 2, 1).requires_grad_()

@@ -66,10 +66,11 @@ class _Product(ConstantModule):
         self._used = sorted({path.first for path in self.paths})
         slots = {self._first[i][1]: slot for slot, i in enumerate(self._used)}
         self._streams = [(n, irrep.dim, slots.get(irrep, -1)) for n, irrep in self.irreps_in1]
-        for slot, i in enumerate(self._used):
-            terms, values = self._terms(i)
-            self.register_constant(f"terms_{slot}", terms)
-            self.register_constant(f"values_{slot}", values)
+        with torch.device("cpu"):
+            for slot, i in enumerate(self._used):
+                terms, values = self._terms(i)
+                self.register_constant(f"terms_{slot}", terms)
+                self.register_constant(f"values_{slot}", values)
 
     def _columns(self, i: int) -> list[tuple[ProductPath, int]]:
         """The paths of irrep i of the first input, and as many columns as each has: second by output channels."""
@@ -167,7 +168,9 @@ class TensorProduct(_Product):
         if bias and not scalars:
             raise ValueError(f"a bias needs 0e in the output, got {self.irreps_out}: pass bias=False.")
         self.bias = nn.Parameter(torch.zeros(scalars)) if bias else None
-        self.register_constant("scalars", torch.tensor(_places(self.irreps_out, O3Irrep(0, 1), 0), dtype=torch.int64))
+        with torch.device("cpu"):
+            places = torch.tensor(_places(self.irreps_out, O3Irrep(0, 1), 0), dtype=torch.int64)
+            self.register_constant("scalars", places)
 
     def path_weight(self, path: ProductPath) -> Tensor:
         """W of one path, (U, V, W): a view of its parameter."""
