@@ -47,6 +47,25 @@ def test_bessel_functions_at_zero(dtype: torch.dtype) -> None:
     assert float(slope.detach().abs().max()) < 1e-2
 
 
+@pytest.mark.parametrize(
+    ("dtype", "limits"), [(torch.float64, (1e-14, 1e-12, 1e-9)), (torch.float32, (1e-6, 1e-3, 0.1))]
+)
+def test_derivatives_of_bessel_functions_near_zero(dtype: torch.dtype, limits: tuple[float, ...]) -> None:
+    """Values and two derivatives against the series, relative to their largest near zero."""
+    f = math.pi / CUTOFF
+    d = torch.logspace(-7, 0, 60, dtype=torch.float64).to(dtype).requires_grad_()
+    found = BesselBasis(1, CUTOFF)(d)[:, 0] * (CUTOFF / 2) ** 0.5
+    exact = d.detach().double()
+    for order, limit in enumerate(limits):
+        numbers = range(-(-order // 2), 12)
+        shares = [(-1) ** n * math.perm(2 * n, order) / math.factorial(2 * n + 1) for n in numbers]
+        terms = [c * f ** (2 * n + 1) * exact ** (2 * n - order) for n, c in zip(numbers, shares, strict=True)]
+        wanted = sum(terms) / (exact if order == 1 else 1)
+        relative = found.detach().double() / (exact if order == 1 else 1) - wanted
+        assert float((relative / wanted).abs().max()) < limit, order
+        (found,) = torch.autograd.grad(found.sum(), d, create_graph=True)
+
+
 @pytest.mark.parametrize("p", [2, 3, 6])
 def test_polynomial_cutoff_is_its_formula(p: int) -> None:
     d = distances(50)
