@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from armillary.groups import Irreps, O3Irrep, random_rotations
-from armillary.models import EGNN, SEGNN, SE3Classifier
+from armillary.models import EGNN, SEGNN, SE3Classifier, SEConv
 from armillary.models.forces import ConservativeForces
 from armillary.models.invariant import InvariantNetwork
 from armillary.models.scn import TurnedMessage
@@ -93,6 +93,9 @@ EXACT: dict[str, Callable[[], Case]] = {
     "SEGNN, linear messages": lambda: segnn(messages="linear"),
     "SEGNN, attributes of edges alone": lambda: segnn(attributes="edges"),
     "SEGNN, invariant messages": lambda: segnn(sent="5x0e"),
+    "SEConv": lambda: on_points(
+        SEConv(HIGH, HIGH, HIGH, lmax=10, layers=1), lambda net, f, x: net(f, x, EDGES), HIGH, HIGH, spread=2
+    ),
     "EGNN": egnn,
     "InvariantNetwork": lambda: energies(InvariantNetwork((1, 8), 4, 2, 4.0, radial=5)),
     "forces of InvariantNetwork": lambda: forces(ConservativeForces(InvariantNetwork((1, 8), 4, 2, 4.0, radial=5))),
