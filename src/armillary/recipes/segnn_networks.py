@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from armillary.groups import Irreps
 from armillary.models.egnn import EGNN
+from armillary.models.seconv import SEConv
 from armillary.models.segnn import SEGNN, centred, centred_as_published
 
 Centring = Literal["centred", "as published"]
@@ -24,6 +25,7 @@ class Variant:
     name: str
     folder: str
     published: float | None
+    network: Literal["segnn", "seconv", "egnn"] = "segnn"
     messages: Literal["nonlinear", "linear"] = "nonlinear"
     attributes: Literal["both", "edges"] = "both"
     velocity: bool = True
@@ -33,12 +35,16 @@ class Variant:
 
 PHYSICS = Variant("SEGNN, geometry and velocity", "physics", 0.0043)
 GEOMETRY = Variant("SEGNN, geometry", "geometry", 0.0056, velocity=False)
-NONLINEAR = Variant("SE non-linear", "nonlinear", 0.0060, attributes="edges", velocity=False)
-LINEAR = Variant("SE linear", "linear", 0.0116, messages="linear", attributes="edges", velocity=False)
+NONLINEAR = Variant("SEGNN, no attributes", "nonlinear", None, attributes="edges", velocity=False)
+LINEAR = Variant(
+    "SEGNN, no attributes, linear messages", "linear", None, messages="linear", attributes="edges", velocity=False
+)
+SE_NONLINEAR = Variant("SE non-linear", "se-nonlinear", 0.0060, network="seconv")
+SE_LINEAR = Variant("SE linear", "se-linear", 0.0116, network="seconv", messages="linear")
 INVARIANT = Variant("SEGNN, invariant messages", "invariant", None, invariant=True)
 PUBLISHED = Variant("SEGNN, centred as published", "published", None, centring="as published")
-EGNN_LIKE = Variant("EGNN", "egnn", 0.0070)
-VARIANTS = (PHYSICS, GEOMETRY, NONLINEAR, LINEAR, INVARIANT, PUBLISHED, EGNN_LIKE)
+EGNN_LIKE = Variant("EGNN", "egnn", 0.0070, network="egnn")
+VARIANTS = (PHYSICS, GEOMETRY, NONLINEAR, LINEAR, SE_NONLINEAR, SE_LINEAR, INVARIANT, PUBLISHED, EGNN_LIKE)
 
 
 class ChargedNetwork(nn.Module):
@@ -55,14 +61,19 @@ class ChargedNetwork(nn.Module):
     def __init__(self, variant: Variant, scalars: int = 32, vectors: int = 16, layers: int = 4) -> None:
         super().__init__()
         self.variant = variant
-        self.network: SEGNN | EGNN
-        if variant is EGNN_LIKE:
+        self.network: SEGNN | SEConv | EGNN
+        hidden = f"{scalars}x0e+{vectors}x1o"
+        if variant.network == "egnn":
             self.network = EGNN(1, 2 * scalars, layers, edge_scalars=1)
+        elif variant.network == "seconv":
+            self.network = SEConv(
+                _IN, _OUT, hidden, convolution=variant.messages, layers=layers, edge_scalars=1, neighbours=4
+            )
         else:
             self.network = SEGNN(
                 _IN,
                 _OUT,
-                f"{scalars}x0e+{vectors}x1o",
+                hidden,
                 layers=layers,
                 messages=variant.messages,
                 sent=f"{scalars + vectors}x0e" if variant.invariant else None,
