@@ -22,7 +22,9 @@ def nearest(centres: Tensor, positions: Tensor, neighbours: int, cutoff: float =
     B, N = positions.shape[:2]
     if not 1 <= neighbours <= N:
         raise ValueError(f"got neighbours = {neighbours} of {N} points, wanted 1 to {N}.")
-    distances, found = torch.cdist(centres.detach(), positions.detach()).topk(neighbours, largest=False)
+    # by differences: as |x|² - 2xy + |y|² a point of a wide cloud would lie some way off itself
+    distances = torch.cdist(centres.detach(), positions.detach(), compute_mode="donot_use_mm_for_euclid_dist")
+    distances, found = distances.topk(neighbours, largest=False)
     table = found + N * torch.arange(B, device=positions.device)[:, None, None]
     return torch.where(distances < cutoff, table, -1).flatten(0, 1)
 
@@ -106,6 +108,8 @@ class PlainPointClassifier(nn.Module):
 
 
 def check_clouds(positions: Tensor) -> None:
-    """Raises: ValueError unless positions are (clouds, points, 3)."""
-    if positions.ndim != 3 or positions.shape[2] != 3:
-        raise ValueError(f"positions have shape {tuple(positions.shape)}, wanted (clouds, points, 3).")
+    """Raises: ValueError unless positions are (clouds, points, 3), one point or more."""
+    if positions.ndim != 3 or positions.shape[2] != 3 or positions.shape[1] == 0:
+        raise ValueError(
+            f"positions have shape {tuple(positions.shape)}, wanted (clouds, points, 3) of one point or more."
+        )

@@ -15,6 +15,7 @@ from armillary.groups.so3_signals import Rule
 from armillary.ops.constants import ConstantModule
 from armillary.ops.hats import hat_functions
 from armillary.ops.integers import checked_integer
+from armillary.ops.point_moments import differences, within_reach
 from armillary.ops.real_harmonics import solid_harmonics
 
 
@@ -89,10 +90,9 @@ class SE3GroupConv(ConstantModule):
                 f"got values {tuple(values.shape)}, positions {tuple(positions.shape)}, neighbours "
                 f"{tuple(neighbours.shape)}, centres {tuple(centres.shape)}, wanted {wanted}, (P, 3), (Q, K), (Q, 3)."
             )
-        present = (neighbours >= 0)[..., None, None].to(values)
-        near = values[neighbours.clamp(min=0)] * (present / present.sum(1, keepdim=True).clamp(min=1))
+        r, shares = within_reach(differences(positions, neighbours, centres) / self.cutoff, neighbours)
+        near = values[neighbours.clamp(min=0)] * shares[..., None].to(values)
         near = near * self.constant("weights", values)[:, None]  # (Q, K, N, C)
-        r = (positions[neighbours.clamp(min=0)] - centres[:, None]) / self.cutoff
         hats = hat_functions(r, self.radial)
         seen = (4 * math.pi) ** 0.5 * solid_harmonics(self.max_degree, torch.einsum("qkx,vxy->qvky", r, rotations))
         filters = (hats[:, None, :, :, None] * seen[..., None, :]).flatten(3).mT  # V⁻¹r: (Q, N, R·ΣJ, K)
