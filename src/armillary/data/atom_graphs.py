@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from armillary.data.structures import Structures
 from armillary.nn.energies import EnergyTargets
+from armillary.ops.sums import mean_by
 from armillary.spaces.points import radius_graph
 
 
@@ -36,14 +37,15 @@ def atom_graph(
     charges: Tensor, positions: Tensor, cutoff: float, cell: Tensor | None = None, periodic: Tensor | bool | None = None
 ) -> AtomGraph:
     """One structure and its neighbours within ``cutoff``: charges (P,), positions (P, 3), rows of ``cell`` (3, 3) the
-    lattice vectors, as for ``spaces.radius_graph``; edges are found in the precision given, and the rest is float32.
+    lattice vectors, as for ``spaces.radius_graph``; edges are found in the precision given, and the rest is float32,
+    positions from the mean of the structure, so that they keep their differences wherever it lies.
 
     Raises: ValueError as ``radius_graph`` does.
     """
     found = radius_graph(positions, cutoff, cell=cell, periodic=periodic)
     offsets = torch.zeros(len(found.shifts), 3) if cell is None else (found.shifts.double() @ cell.double()).float()
     batch = torch.zeros(len(charges), dtype=torch.int64)
-    return AtomGraph(charges.long(), positions.float(), found.edge_index, offsets, batch, 1)
+    return AtomGraph(charges.long(), _centred(positions, batch, 1), found.edge_index, offsets, batch, 1)
 
 
 def join_graphs(graphs: Sequence[AtomGraph]) -> AtomGraph:
@@ -69,6 +71,11 @@ def collate_atoms(samples: Sequence[tuple[AtomGraph, EnergyTargets]]) -> tuple[A
     return join_graphs([x for x, _ in samples]), EnergyTargets(energies, forces, sizes)
 
 
+def _centred(positions: Tensor, batch: Tensor, structures: int) -> Tensor:
+    x = positions.double()
+    return (x - mean_by(batch, x, structures)[batch]).float()
+
+
 def reference_energies(structures: Structures) -> dict[int, float]:
     """The energy of an atom of each element that occurs, eV, by least squares: ``E_b ≈ Σ_z n_bz e_z``.
 
@@ -92,7 +99,7 @@ class AtomGraphs(Dataset[Any]):
     ``collate=collate_atoms``.
 
     ``references``: the energy of an atom by atomic number, eV, which is subtracted in float64, so that float32 holds
-    the rest. Neighbours within ``cutoff`` Å are found once, here.
+    the rest; positions are from the mean of each structure. Neighbours within ``cutoff`` Å are found once, here.
     Raises: ValueError for structures without energies or forces, atoms without a reference, and as ``radius_graph``.
     Source: pinned by ``tests/data/test_atom_graphs.py``.
     """
@@ -113,7 +120,7 @@ class AtomGraphs(Dataset[Any]):
         counts = home.bincount(minlength=len(structures)).tolist()
         parts = zip(
             structures.parts("charges"),
-            structures.positions.float().split(structures.sizes.tolist()),
+            _centred(structures.positions, batch, len(structures)).split(structures.sizes.tolist()),
             (found.edge_index - structures.offsets[home]).split(counts, 1),
             offsets.float().split(counts),
             structures.forces.float().split(structures.sizes.tolist()),

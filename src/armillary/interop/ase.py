@@ -99,7 +99,8 @@ class Calculator(AseCalculator):
         unknown = sorted(set(charges.tolist()) - set(self.config.elements))
         if unknown:
             raise ValueError(f"got atoms with atomic numbers {unknown}, the run knows {list(self.config.elements)}.")
-        positions = torch.from_numpy(atoms.positions)
+        # from the middle: float32 keeps differences where coordinates are large, and nothing else is looked at
+        positions = torch.from_numpy(atoms.positions - atoms.positions.sum(0) / max(1, len(atoms)))
         to = {"device": self.device, "dtype": self.dtype}
         batch = torch.zeros(len(charges), dtype=torch.int64, device=self.device)
         index = edges.edge_index.to(self.device)
