@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from armillary.models.forces import ElementEmbedding, structure_of, sum_by
+from armillary.models.forces import ElementEmbedding, structure_of
 from armillary.nn.dense import dense
 from armillary.nn.radial import GaussianSmearing, PolynomialCutoff, lengths
 from armillary.ops.integers import checked_integer
+from armillary.ops.sums import sum_by
 
 
 class InvariantNetwork(nn.Module):

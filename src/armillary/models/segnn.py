@@ -13,10 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from armillary.groups import Irreps, O3Irrep
+from armillary.nn.edge_checks import check_edges
 from armillary.nn.gate import Gate
+from armillary.nn.radial import lengths
 from armillary.nn.tensor_product import TensorProduct
 from armillary.ops.integers import checked_integer
 from armillary.ops.real_harmonics import spherical_harmonics
+from armillary.ops.sums import mean_by, sum_by
 
 
 def steerable_attributes(vectors: Tensor, lmax: int) -> Tensor:
@@ -35,7 +38,7 @@ def centred(positions: Tensor, batch: Tensor | None = None, graphs: int = 1) -> 
     """
     if batch is None:
         return positions - positions.mean(0, keepdim=True)
-    return positions - _pooled(positions, batch, graphs, "mean")[batch]
+    return positions - mean_by(batch, positions, graphs)[batch]
 
 
 def centred_as_published(positions: Tensor) -> Tensor:
@@ -115,13 +118,14 @@ class NonlinearMessages(nn.Module):
             if point is not None and neighbour is not None:  # f has this irrep
                 both = point[edge_index[1]] + neighbour[edge_index[0]]
                 mixed[-1] = both if edge is None else both + edge
-        return _summed(self.mlp.of_mixed(mixed, attributes), edge_index[1], len(f))
+        return sum_by(edge_index[1], self.mlp.of_mixed(mixed, attributes), len(f))
 
 
 class LinearMessages(nn.Module):
     """``Σ_j W(s_ij, a_ij) f_j``: linear in the features, as steerable convolutions (tensor field networks) have them.
 
-    W is a ``TensorProduct`` whose paths and channels are weighted by an MLP of the scalars of the edge. Shapes as for
+    W is a ``TensorProduct`` whose paths and channels are weighted by an MLP of the scalars of the edge, its length
+    among them: where lengths are not of order one, each layer multiplies features by them. Shapes as for
     ``NonlinearMessages``.
     """
 
@@ -134,7 +138,7 @@ class LinearMessages(nn.Module):
     def forward(self, f: Tensor, scalars: Tensor, attributes: Tensor, edge_index: Tensor) -> Tensor:
         weights = self.radial(scalars)[:, None].split(self.sizes, -1)
         mixed = [h[edge_index[0]] * w for h, w in zip(self.product.mix(f), weights, strict=True) if h is not None]
-        return _summed(self.product.contract(mixed, attributes), edge_index[1], len(f))
+        return sum_by(edge_index[1], self.product.contract(mixed, attributes), len(f))
 
 
 class SEGNN(nn.Module):
@@ -215,11 +219,11 @@ class SEGNN(nn.Module):
         batch: Tensor | None = None,
         graphs: int | None = None,
     ) -> Tensor:
-        self._check(features, positions, edge_index, edge_scalars, node_vectors)
+        self._check(features, positions, edge_index, edge_scalars, node_vectors, edge_vectors)
         source, target = edge_index
         r = positions[source] - positions[target]
-        lengths = _length(r)
-        scalars = lengths if edge_scalars is None else torch.cat([lengths, edge_scalars], 1)
+        d = lengths(r)[:, None]
+        scalars = d if edge_scalars is None else torch.cat([d, edge_scalars], 1)
         vectors = r[:, None] if edge_vectors is None else torch.cat([r[:, None], edge_vectors], 1)
         of_edges = steerable_attributes(vectors, self.lmax) / vectors.shape[1]
         of_nodes = self._node_attributes(of_edges, target, positions, node_vectors)
@@ -231,21 +235,28 @@ class SEGNN(nn.Module):
         if self.pool == "none":
             return y
         batch = edge_index.new_zeros(len(y)) if batch is None else batch
+        if batch.shape != y.shape[:1]:
+            raise ValueError(f"batch has shape {tuple(batch.shape)}, wanted ({len(y)},), the graph of each point.")
         if graphs is None:
             graphs = int(batch.max()) + 1 if len(batch) else 0
-        return _pooled(y, batch, graphs, self.pool)
+        return (sum_by if self.pool == "sum" else mean_by)(batch, y, graphs)
 
     def _node_attributes(self, a: Tensor, target: Tensor, positions: Tensor, vectors: Tensor | None) -> Tensor:
         if self.attributes == "edges":
             return torch.ones_like(positions[:, :1])
-        count = _summed(torch.ones_like(a[:, :1]), target, len(positions))
-        mean = _summed(a, target, len(positions)) / count.clamp(min=1)
+        mean = mean_by(target, a, len(positions))
         if vectors is None:
             return mean
         return (mean + steerable_attributes(vectors, self.lmax)) / (1 + vectors.shape[1])
 
     def _check(
-        self, x: Tensor, positions: Tensor, edges: Tensor, scalars: Tensor | None, vectors: Tensor | None
+        self,
+        x: Tensor,
+        positions: Tensor,
+        edges: Tensor,
+        scalars: Tensor | None,
+        vectors: Tensor | None,
+        of_edges: Tensor | None,
     ) -> None:
         self.irreps_in.check(x, "SEGNN")
         if x.ndim != 2 or positions.shape != (len(x), 3):
@@ -253,8 +264,7 @@ class SEGNN(nn.Module):
                 f"features have shape {tuple(x.shape)} and positions {tuple(positions.shape)}, wanted (P, "
                 f"{self.irreps_in.dim}) and (P, 3)."
             )
-        if edges.ndim != 2 or len(edges) != 2 or edges.dtype != torch.int64:
-            raise ValueError(f"edge_index has shape {tuple(edges.shape)} and dtype {edges.dtype}, wanted (2, E) int64.")
+        check_edges(x, edges)
         got = 0 if scalars is None else scalars.shape[-1]
         if got != self.edge_scalars or (scalars is not None and scalars.shape != (edges.shape[1], got)):
             raise ValueError(
@@ -263,6 +273,8 @@ class SEGNN(nn.Module):
             )
         if vectors is not None and (vectors.ndim != 3 or vectors.shape[::2] != positions.shape):
             raise ValueError(f"node_vectors have shape {tuple(vectors.shape)}, wanted ({len(x)}, K, 3).")
+        if of_edges is not None and (of_edges.ndim != 3 or of_edges.shape[::2] != (edges.shape[1], 3)):
+            raise ValueError(f"edge_vectors have shape {tuple(of_edges.shape)}, wanted ({edges.shape[1]}, K, 3).")
         if vectors is not None and self.attributes == "edges":
             raise ValueError('node_vectors came to a network with attributes="edges", which does not look at them.')
 
@@ -270,21 +282,3 @@ class SEGNN(nn.Module):
 def _chosen(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ValueError(f"got {name} = {value!r}, wanted one of {', '.join(choices)}.")
-
-
-def _length(r: Tensor) -> Tensor:
-    """|r| (..., 1), of gradient 0 at r = 0."""
-    squared = r.square().sum(-1, keepdim=True)
-    zero = squared == 0
-    return torch.where(zero, 0.0, torch.where(zero, 1.0, squared).sqrt())
-
-
-def _summed(x: Tensor, target: Tensor, points: int) -> Tensor:
-    return x.new_zeros(points, x.shape[1]).index_add(0, target, x)
-
-
-def _pooled(x: Tensor, batch: Tensor, graphs: int, pool: str) -> Tensor:
-    total = _summed(x, batch, graphs)
-    if pool == "sum":
-        return total
-    return total / _summed(torch.ones_like(x[:, :1]), batch, graphs).clamp(min=1)
