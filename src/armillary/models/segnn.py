@@ -17,7 +17,7 @@ from armillary.nn.edge_checks import check_edges
 from armillary.nn.gate import Gate
 from armillary.nn.radial import lengths
 from armillary.nn.tensor_product import TensorProduct
-from armillary.ops.integers import checked_integer
+from armillary.ops.integers import checked_integer, checked_positive
 from armillary.ops.real_harmonics import spherical_harmonics
 from armillary.ops.sums import mean_by, sum_by
 
@@ -193,9 +193,7 @@ class SEGNN(nn.Module):
         _chosen("attributes", attributes, ("both", "edges"))
         _chosen("pool", pool, ("none", "sum", "mean"))
         self.irreps_in, self.irreps_out, self.hidden = Irreps(irreps_in), Irreps(irreps_out), Irreps(hidden)
-        if not 0 < neighbours < math.inf:
-            raise ValueError(f"got neighbours = {neighbours}, wanted a number > 0.")
-        self.neighbours = float(neighbours)
+        self.neighbours = checked_positive("neighbours", neighbours)
         self.attributes, self.pool, self.in_channels = attributes, pool, self.irreps_in.dim
         sent = self.hidden if sent is None else Irreps(sent)
         of_edges = Irreps.natural(self.lmax)

@@ -14,7 +14,7 @@ from armillary.groups import SO3, SO3Signals
 from armillary.groups.so3_signals import Rule
 from armillary.ops.constants import ConstantModule
 from armillary.ops.hats import hat_functions
-from armillary.ops.integers import checked_integer
+from armillary.ops.integers import checked_integer, checked_positive
 from armillary.ops.point_moments import differences, within_reach
 from armillary.ops.real_harmonics import solid_harmonics
 
@@ -52,9 +52,7 @@ class SE3GroupConv(ConstantModule):
         rule: Rule | None = None,
     ) -> None:
         super().__init__()
-        if not 0 < cutoff < math.inf:
-            raise ValueError(f"got cutoff = {cutoff}, wanted a length > 0.")
-        self.signals, self.cutoff = signals, float(cutoff)
+        self.signals, self.cutoff = signals, checked_positive("cutoff", cutoff)
         self.channels_out = checked_integer("channels_out", channels_out, 1)
         self.radial = checked_integer("radial", radial, 1)
         self.max_degree = checked_integer("max_degree", max_degree, 0)
