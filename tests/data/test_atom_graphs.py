@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ def test_samples_are_their_structures(periodic: bool) -> None:
         alone = atom_graph(own.charges, own.positions, 2.0, own.cells[0] if own.cells is not None else None)
         for name in ("charges", "edge_index"):
             assert torch.equal(getattr(x, name), getattr(alone, name)), name
-        torch.testing.assert_close(x.positions, own.positions.float())
+        torch.testing.assert_close(x.positions, (own.positions - own.positions.mean(0)).float(), rtol=0, atol=1e-6)
         torch.testing.assert_close(x.offsets, alone.offsets)
         r = x.positions[x.edge_index[0]] - x.positions[x.edge_index[1]] + x.offsets
         assert float(r.norm(dim=1).max().nan_to_num() if len(r) else 0) <= 2 + 1e-6
@@ -52,6 +53,19 @@ def test_samples_are_their_structures(periodic: bool) -> None:
     assert data.neighbours() == edges / sum(SIZES)
     assert data.force_scale() == pytest.approx(float(given.forces.square().mean().sqrt()), rel=1e-6)  # type: ignore[union-attr]
     assert (edges > 50) == periodic
+
+
+def test_structures_far_away_keep_their_distances() -> None:
+    given = structures()
+    far = replace(given, positions=given.positions + 1e6)
+    references = dict.fromkeys((1, 6, 8), 0.0)
+    for (x, _), (y, _) in zip(
+        AtomGraphs(given, 2.0, references).samples, AtomGraphs(far, 2.0, references), strict=True
+    ):
+        torch.testing.assert_close(y.positions, x.positions, rtol=0, atol=1e-6)
+        assert torch.equal(y.edge_index, x.edge_index)
+    one = atom_graph(far[2].charges, far[2].positions, 2.0)
+    torch.testing.assert_close(one.positions, AtomGraphs(given, 2.0, references)[2][0].positions, rtol=0, atol=1e-6)
 
 
 def test_batches_have_no_padding() -> None:

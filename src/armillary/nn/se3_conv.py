@@ -15,7 +15,7 @@ from armillary.groups.so3_signals import Rule
 from armillary.ops.constants import ConstantModule
 from armillary.ops.hats import hat_functions
 from armillary.ops.integers import checked_integer, checked_positive
-from armillary.ops.point_moments import differences, within_reach
+from armillary.ops.point_moments import check_points, differences, within_reach
 from armillary.ops.real_harmonics import solid_harmonics
 
 
@@ -83,11 +83,12 @@ class SE3GroupConv(ConstantModule):
         centres = positions if centres is None else centres
         rotations = self.constant("rotations", positions)
         wanted = (len(positions), len(rotations), self.signals.channels)
-        if tuple(values.shape) != wanted or positions.shape[1:] != (3,) or len(neighbours) != len(centres):
+        if tuple(values.shape) != wanted:
             raise ValueError(
-                f"got values {tuple(values.shape)}, positions {tuple(positions.shape)}, neighbours "
-                f"{tuple(neighbours.shape)}, centres {tuple(centres.shape)}, wanted {wanted}, (P, 3), (Q, K), (Q, 3)."
+                f"values have shape {tuple(values.shape)}, wanted {wanted}: those at the rotations of rule, for each "
+                f"point."
             )
+        check_points(positions, len(values), neighbours, centres)
         r, shares = within_reach(differences(positions, neighbours, centres) / self.cutoff, neighbours)
         near = values[neighbours.clamp(min=0)] * shares[..., None].to(values)
         near = near * self.constant("weights", values)[:, None]  # (Q, K, N, C)
