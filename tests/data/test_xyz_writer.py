@@ -39,7 +39,7 @@ def structures(periodic: bool = True, seed: int = 0) -> Structures:
             "temperature": draw(n),
             "id": torch.arange(n) - 1,
             "relaxed": torch.arange(n) > 1,
-            "dipole": draw(n, 3),
+            "weights": draw(n, 3),
             "single": draw(n, 1),
             "matrix": draw(n, 2, 3),
             "spin": draw(atoms),
@@ -79,7 +79,7 @@ def test_ase_reads_the_same(tmp_path: Path) -> None:
         assert atoms.get_potential_energy() == float(one.energies)  # type: ignore[arg-type]
         np.testing.assert_array_equal(atoms.get_forces(), one.forces)
         np.testing.assert_array_equal(atoms.get_stress(voigt=False), one.stresses[0])  # type: ignore[index]
-        np.testing.assert_array_equal(atoms.info["dipole"], one.properties["dipole"][0])
+        np.testing.assert_array_equal(atoms.info["weights"], one.properties["weights"][0])
         np.testing.assert_array_equal(atoms.arrays["spin"], one.properties["spin"])
 
 
