@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from armillary.data.atom_graphs import AtomGraphs, atom_graph, collate_atoms, join_graphs, reference_energies
+from armillary.data.atom_graphs import AtomGraphs, atom_graph, collate_atoms, graphs_of, join_graphs, reference_energies
 from armillary.data.structures import Structures
 from armillary.data.trajectories import load_npz_trajectory
 
@@ -68,6 +68,34 @@ def test_structures_far_away_keep_their_distances() -> None:
     torch.testing.assert_close(one.positions, AtomGraphs(given, 2.0, references)[2][0].positions, rtol=0, atol=1e-6)
 
 
+def test_energies_or_forces_alone() -> None:
+    given, references = structures(), dict.fromkeys((1, 6, 8), -2.0)
+    both = AtomGraphs(given, 2.0, references)
+    energies, forces = (AtomGraphs(replace(given, **{k: None}), 2.0, references) for k in ("forces", "energies"))
+    x, y = collate_atoms(both.samples)
+    for data, missing, there in ((energies, "forces", "energies"), (forces, "energies", "forces")):
+        own_x, own = collate_atoms(data.samples)
+        assert torch.equal(own_x.edge_index, x.edge_index)
+        assert getattr(own, missing) is None
+        assert torch.equal(getattr(own, there), getattr(y, there))
+        assert torch.equal(own.sizes, y.sizes)
+    rest = torch.tensor([float(e) + 2 * n for e, n in zip(given.energies, SIZES, strict=True)]) / torch.tensor(SIZES)  # type: ignore[arg-type]
+    assert both.energy_scale() == pytest.approx(float(rest.square().mean().sqrt()), rel=1e-6)
+    with pytest.raises(ValueError, match="no forces to measure"):
+        energies.force_scale()
+    with pytest.raises(ValueError, match="no energies to measure"):
+        forces.energy_scale()
+
+
+def test_graphs_in_float64() -> None:
+    given = structures(periodic=True)
+    for single, double in zip(graphs_of(given, 2.0), graphs_of(given, 2.0, torch.float64), strict=True):
+        assert single.positions.dtype == single.offsets.dtype == torch.float32
+        assert torch.equal(single.positions, double.positions.float())
+        r = double.positions[double.edge_index[0]] - double.positions[double.edge_index[1]] + double.offsets
+        assert bool((r.norm(dim=1) <= 2.0).all())
+
+
 def test_batches_have_no_padding() -> None:
     data = AtomGraphs(structures(), 2.0, dict.fromkeys((1, 6, 8), 0.0))
     x, y = next(iter(DataLoader(data, batch_size=4, collate_fn=collate_atoms)))
@@ -96,7 +124,7 @@ def test_references_are_the_least_squares_fit() -> None:
 def test_errors() -> None:
     given = structures()
     bare = Structures(given.charges, given.positions, given.offsets)
-    with pytest.raises(ValueError, match="no energies or no forces"):
+    with pytest.raises(ValueError, match="neither energies nor forces"):
         AtomGraphs(bare, 2.0, {})
     with pytest.raises(ValueError, match="wanted some with energies"):
         reference_energies(bare)

@@ -20,6 +20,7 @@ from torch import Tensor
 from armillary.data.arrays import open_npz, read_array
 from armillary.data.draws import keyed_generator
 from armillary.data.nbody_kernels import kick_drift, kick_drift_kick
+from armillary.data.replacing import replacing
 from armillary.data.spec import DataError
 from armillary.ops.integers import checked_indices, checked_integer
 
@@ -194,16 +195,9 @@ def _bar(chunks: Iterable[int], description: str, progress: bool) -> Iterable[in
 
 def _write(path: Path, law: _Law, key: np.ndarray, charges: np.ndarray, out: np.ndarray) -> None:
     """Whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     arrays: dict[str, Any] = dict(zip(("positions", "velocities", "forces"), out, strict=True))
-    try:
-        with open(partial, "wb") as file:
-            np.savez_compressed(file, key=key, law=np.array(law.name), charges=charges, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as file:
+        np.savez_compressed(file, key=key, law=np.array(law.name), charges=charges, **arrays)
 
 
 def _read(path: Path, law: _Law, key: np.ndarray, count: int) -> Bodies:
