@@ -86,7 +86,7 @@ def _read_table(h5py: Any, file: Any, path: Path, name: str, max_gib: float) -> 
     link = file.get(name, getlink=True)
     table = file.get(name) if isinstance(link, h5py.HardLink) else None
     own = isinstance(table, h5py.Dataset) and table.shape is not None and not (table.external or table.is_virtual)
-    if not own or table.dtype.kind not in "iuf":
+    if table is None or not own or table.dtype.kind not in "iuf":
         raise DataError(f"{path}: no table of numbers {name!r} of its own in this file; it has {sorted(file)[:9]}.")
     if table.size * table.dtype.itemsize > max_gib * 2**30:
         raise DataError(f"{path}: {name!r} of shape {table.shape} is over max_gib = {max_gib:g}.")

@@ -89,8 +89,8 @@ def _files(path: Path) -> Iterator[tuple[str, str]]:
     if path.is_dir():
         for file in sorted(path.glob("*.xyz")):
             try:
-                with open(file, "rb") as content:
-                    text = content.read(_LARGEST).decode("ascii", "replace")
+                with open(file, "rb") as stream:
+                    text = stream.read(_LARGEST).decode("ascii", "replace")
             except OSError as error:
                 raise DataError(f"{file}: cannot be read ({error}).") from error
             yield str(file), text

@@ -32,9 +32,10 @@ def checked_integer(
 
 def checked_positive(what: str, value: Any) -> float:
     """``value`` as a float: a finite real number > 0; no bool. Raises: ValueError, with ``what``, for all else."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value < math.inf:
+    number = math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
+    if not 0 < number < math.inf:
         raise ValueError(f"got {what} = {value!r}, wanted a number > 0.")
-    return float(value)
+    return number
 
 
 def checked_indices(what: str, values: Iterable[int], count: int) -> np.ndarray:
