@@ -90,6 +90,13 @@ def test_the_action_is_the_matrix() -> None:
     torch.testing.assert_close(part, sign * (wigner_D_real(2, R) @ irreps.split(x)[2]))
 
 
+def test_nothing() -> None:
+    x = torch.zeros(4, 0)
+    assert Irreps().split(x) == []
+    assert Irreps().act(G[0], x).shape == (4, 0)
+    assert Irreps().matrix(G[0]).shape == (0, 0)
+
+
 def test_bad_values() -> None:
     with pytest.raises(ValueError, match="parity"):
         O3Irrep(1, 0)

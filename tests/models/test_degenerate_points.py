@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from armillary.groups import Irreps, SO3Signals
-from armillary.models import EGNN, SEGNN, SE3Classifier, SE3Segmenter
+from armillary.models import EGNN, SEGNN, SE3Classifier, SE3Segmenter, SEConv
 from armillary.models.atoms import AtomsConfig, build_atoms_model
 from armillary.models.forces import ConservativeForces, DirectForces
 from armillary.models.invariant import InvariantNetwork
@@ -163,6 +163,11 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], Call]] = {
     ),
     "segnn, vectors": (lambda: SEGNN("2x0e+1x1o", "1x1o", "4x0e+2x1o", layers=2), of_points(segnn_with_vectors)),
     "segnn, pooled": (lambda: SEGNN("2x0e+1x1o", "1x0e", "4x0e+2x1o", layers=2, pool="mean"), segnn_pooled),
+    "seconv": (lambda: SEConv("2x0e+1x1o", "1x0e+1x1o", "4x0e+2x1o", layers=2), of_points(segnn)),
+    "seconv, linear": (
+        lambda: SEConv("2x0e+1x1o", "1x0e+1x1o", "4x0e+2x1o", convolution="linear", layers=2),
+        of_points(segnn),
+    ),
     "egnn": (lambda: EGNN(1, 6, 2), of_points(egnn)),
     "edge product": (lambda: EdgeProduct(Irreps.natural(2, 2), 3, Irreps.natural(2, 2)), of_points(product)),
     "edge linear": (lambda: EdgeLinear(Irreps.natural(2, 2), Irreps.natural(3, 2), 2), of_points(linear)),
@@ -179,7 +184,9 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], Call]] = {
     "steerable classifier": (lambda: SteerablePointClassifier(3, 2, (1.0, 2.0), neighbours=1, hidden=4), clouds),
     "plain classifier": (lambda: PlainPointClassifier(3, (4,), 4), clouds),
 }
-TWICE = [n for n, (_, call) in NETWORKS.items() if call is energies_and_forces or n.startswith(("segnn", "edge"))]
+TWICE = [
+    n for n, (_, call) in NETWORKS.items() if call is energies_and_forces or n.startswith(("segnn", "seconv", "edge"))
+]
 """Those whose output is an energy, or may end in one."""
 
 LINE = torch.tensor([0.0, 0, 1]) * torch.tensor([-1.5, -0.5, 0.0, 0.25, 1.0])[:, None]

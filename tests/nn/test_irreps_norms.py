@@ -8,10 +8,9 @@ from torch import nn
 
 from armillary.groups import Irreps, O3Irrep
 from armillary.nn import IrrepsBatchNorm, IrrepsLayerNorm, IrrepsNorm
-from armillary.testing import FeatureSymmetry, check_layer, commutation_error, rotations_and_reflections
+from armillary.testing import FeatureSymmetry, check_layer, rotations_and_reflections
 
 IRREPS = Irreps("3x0e+2x1o+1x0o+4x2e+2x0e+1x1e")
-HIGH = Irreps([(n, O3Irrep(l, p)) for l in range(11) for n, p in ((3, 1), (2, -1))])
 KINDS = [IRREPS, Irreps("4x0e"), Irreps("2x1o+1x3e")]
 
 
@@ -39,18 +38,14 @@ def test_contract_of_norms(irreps: Irreps) -> None:
     check_layer(layer, FeatureSymmetry(irreps, layer.irreps_out), tolerance=1e-12)
 
 
-@pytest.mark.parametrize(("dtype", "limit"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
-def test_degrees_to_ten(dtype: torch.dtype, limit: float) -> None:
-    for layer in (ready(IrrepsBatchNorm(HIGH)), ready(IrrepsLayerNorm(HIGH)), IrrepsNorm(HIGH)):
-        symmetry = FeatureSymmetry(HIGH, getattr(layer, "irreps_out", HIGH))
-        assert commutation_error(layer, symmetry, batch=3, dtype=dtype) < limit
-
-
 def test_norms() -> None:
     irreps = Irreps("2x1o+1x0e")
     x = torch.tensor([3.0, 0, 4, 0, 0, 0, -2])  # (m, channel), then the scalar
     torch.testing.assert_close(IrrepsNorm(irreps)(x), torch.tensor([5.0, 0, 2]))
     assert IrrepsNorm(irreps).irreps_out == Irreps("3x0e")
+    half = IrrepsNorm(irreps)(100 * x.half())
+    assert half.dtype == torch.float16
+    torch.testing.assert_close(half.float(), torch.tensor([500.0, 0, 200]))
     zero = torch.zeros(2, 7, requires_grad=True)
     (gradient,) = torch.autograd.grad(IrrepsNorm(irreps)(zero).sum(), zero)
     assert torch.equal(gradient, torch.zeros(2, 7))

@@ -47,6 +47,25 @@ def test_bessel_functions_at_zero(dtype: torch.dtype) -> None:
     assert float(slope.detach().abs().max()) < 1e-2
 
 
+@pytest.mark.parametrize(
+    ("dtype", "limits"), [(torch.float64, (1e-14, 1e-12, 1e-9)), (torch.float32, (1e-6, 1e-3, 0.1))]
+)
+def test_derivatives_of_bessel_functions_near_zero(dtype: torch.dtype, limits: tuple[float, ...]) -> None:
+    """Values and two derivatives against the series, relative to their largest near zero."""
+    f = math.pi / CUTOFF
+    d = torch.logspace(-7, 0, 60, dtype=torch.float64).to(dtype).requires_grad_()
+    found = BesselBasis(1, CUTOFF)(d)[:, 0] * (CUTOFF / 2) ** 0.5
+    exact = d.detach().double()
+    for order, limit in enumerate(limits):
+        numbers = range(-(-order // 2), 12)
+        shares = [(-1) ** n * math.perm(2 * n, order) / math.factorial(2 * n + 1) for n in numbers]
+        terms = [c * f ** (2 * n + 1) * exact ** (2 * n - order) for n, c in zip(numbers, shares, strict=True)]
+        wanted = sum(terms) / (exact if order == 1 else 1)
+        relative = found.detach().double() / (exact if order == 1 else 1) - wanted
+        assert float((relative / wanted).abs().max()) < limit, order
+        (found,) = torch.autograd.grad(found.sum(), d, create_graph=True)
+
+
 @pytest.mark.parametrize("p", [2, 3, 6])
 def test_polynomial_cutoff_is_its_formula(p: int) -> None:
     d = distances(50)
@@ -93,6 +112,10 @@ def test_lengths(dtype: torch.dtype) -> None:
     torch.testing.assert_close(slope.detach(), torch.tensor([[0, 0, 0], [1, 0, 0], [0.6, 0, 0.8]], dtype=dtype))
     (curve,) = torch.autograd.grad(slope[0].sum(), extremes)
     assert float(curve.abs().max()) == 0
+    tiny = torch.full((1, 3), torch.finfo(dtype).tiny / 8, dtype=dtype, requires_grad=True)
+    (slope,) = torch.autograd.grad(lengths(tiny).sum(), tiny, create_graph=True)
+    (curve,) = torch.autograd.grad(slope.sum(), tiny)
+    assert float(curve.abs().max()) == 0
 
 
 def test_lengths_have_second_derivatives() -> None:
@@ -113,3 +136,5 @@ def test_errors() -> None:
         PolynomialCutoff(2.0, p=1)
     with pytest.raises(ValueError, match=r"vectors have shape \(4, 2\)"):
         lengths(torch.ones(4, 2))
+    with pytest.raises(ValueError, match=r"torch\.int64, wanted real ones"):
+        lengths(torch.ones(4, 3, dtype=torch.int64))

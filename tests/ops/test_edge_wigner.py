@@ -136,6 +136,7 @@ def test_what_is_no_rotation(R):
         wigner_blocks(R, 2)
 
 
-def test_no_degree():
-    with pytest.raises(ValueError, match="lmax"):
-        wigner_blocks(torch.zeros(1, 3, 3), -1)
+@pytest.mark.parametrize("lmax", [-1, 2.0, True])
+def test_no_degree(lmax):
+    with pytest.raises(ValueError, match="got lmax"):
+        wigner_blocks(torch.zeros(1, 3, 3), lmax)

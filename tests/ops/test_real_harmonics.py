@@ -105,6 +105,11 @@ def test_solid_harmonics_are_harmonic() -> None:
     laplacian = hessian.diagonal(dim1=-2, dim2=-1).sum(-1)
     torch.testing.assert_close(laplacian, torch.zeros_like(laplacian), rtol=0, atol=1e-10)
     assert float(hessian.abs().max()) > 50
+    squares = jacobian(lambda p: solid_harmonics(lmax, p), 2 * r).square().sum(-1)
+    lengths = 2 * torch.linalg.vector_norm(r, dim=1)
+    for l in range(1, lmax + 1):
+        wanted = l * (2 * l + 1) ** 2 / (4 * math.pi) * lengths ** (2 * l - 2)
+        torch.testing.assert_close(squares[:, l * l : (l + 1) ** 2].sum(1), wanted, rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("lmax", [32])

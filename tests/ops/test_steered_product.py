@@ -57,6 +57,17 @@ def test_half_precision_takes_the_reference() -> None:
     assert steered_product(h, y, TERMS, VALUES, Z).dtype == torch.bfloat16
 
 
+@pytest.mark.parametrize("dtypes", [(torch.bfloat16, torch.float32), (torch.float64, torch.float32)])
+def test_of_two_dtypes_the_more_precise(dtypes: tuple[torch.dtype, torch.dtype]) -> None:
+    for first, second in (dtypes, dtypes[::-1]):
+        h, y = (x.to(d).requires_grad_() for x, d in zip(inputs(5), (first, second), strict=False))
+        z = steered_product(h, y, TERMS, VALUES, Z)
+        assert z.dtype == torch.promote_types(first, second)
+        torch.testing.assert_close(z.double(), by_loops(h.double(), y.double()), rtol=1e-5, atol=1e-5)
+        gradients = torch.autograd.grad(z.sum(), (h, y))
+        assert [g.dtype for g in gradients] == [first, second]
+
+
 def test_gradients_of_all_orders() -> None:
     h, y, g = (x.requires_grad_() for x in inputs(2))
     assert torch.autograd.gradcheck(lambda h, y: steered_product(h, y, TERMS, VALUES, Z), (h, y))

@@ -156,13 +156,15 @@ class Irreps:
     def act(self, g: Tensor, x: Tensor) -> Tensor:
         """D(g) on features (..., dim), g (3, 3) orthogonal. Raises: ValueError for another size or other matrices."""
         parts = self.split(x)
+        if not parts:
+            return x
         return self.join(irrep(g).to(x) @ part for part, (_, irrep) in zip(parts, self.streams, strict=True))
 
     def matrix(self, g: Tensor) -> Tensor:
         """D(g) of whole features, (dim, dim) float64, g (3, 3) orthogonal."""
         eyes = (torch.eye(n, dtype=torch.float64, device=g.device) for n, _ in self.streams)
         blocks = [torch.kron(irrep(g), eye) for eye, (_, irrep) in zip(eyes, self.streams, strict=True)]
-        return torch.block_diag(*blocks)
+        return torch.block_diag(*blocks).reshape(self.dim, self.dim)  # of nothing (1, 0) otherwise
 
     def __add__(self, other: Irreps) -> Irreps:
         return Irreps((*self.streams, *other.streams))

@@ -15,6 +15,7 @@ from armillary.models.points import PlainPointClassifier, SteerablePointClassifi
 from armillary.models.s2cnn import S2CNNClassifier, S2CNNSegmenter
 from armillary.models.scn import SCN
 from armillary.models.se3 import SE3Classifier, SE3Segmenter
+from armillary.models.seconv import SEConv
 from armillary.models.segnn import SEGNN, SteerableMLP
 from armillary.models.sphere import DiscoClassifier, DiscoUNet
 from armillary.models.spin import SpinNet
@@ -57,6 +58,7 @@ __all__ = [
     "S2CNNSegmenter",
     "SE3Classifier",
     "SE3Segmenter",
+    "SEConv",
     "SO3NeedletNet",
     "SphereNeedletNet",
     "SpinNet",

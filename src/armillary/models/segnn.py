@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, cast
+from typing import Literal, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -96,17 +96,24 @@ class SteerableMLP(nn.Module):
         return x
 
 
-class NonlinearMessages(nn.Module):
-    """``Σ_j φ([f_i, f_j, s_ij], a_ij)``, φ a ``SteerableMLP`` of two gated layers, s_ij scalars of the edge.
+class PairMessages(nn.Module):
+    """``Σ_j φ([f_i, f_j, s_ij], a_ij)``, φ a ``SteerableMLP`` of the given widths, s_ij scalars of the edge.
 
     The first layer mixes channels of f at points, before they go to the edges. Shapes: f (P, irreps.dim), scalars
-    (E, S), attributes (E, attributes.dim), edge_index (2, E) → (P, messages.dim).
+    (E, S), attributes (E, attributes.dim), edge_index (2, E) → (P, widths[-1].dim).
     """
 
-    def __init__(self, irreps: Irreps, messages: Irreps, attributes: Irreps, scalars: int) -> None:
+    def __init__(
+        self,
+        irreps: Irreps,
+        widths: Sequence[Irreps],
+        attributes: Irreps,
+        scalars: int,
+        last: Literal["gated", "linear"] = "gated",
+    ) -> None:
         super().__init__()
         inputs = irreps + irreps + Irreps([(scalars, O3Irrep(0, 1))])
-        self.mlp, self.streams = SteerableMLP(inputs, attributes, [messages, messages]), len(irreps)
+        self.mlp, self.streams = SteerableMLP(inputs, attributes, widths, last), len(irreps)
 
     def forward(self, f: Tensor, scalars: Tensor, attributes: Tensor, edge_index: Tensor) -> Tensor:
         first, n = cast(TensorProduct, self.mlp.products[0]), self.streams
@@ -119,6 +126,13 @@ class NonlinearMessages(nn.Module):
                 both = point[edge_index[1]] + neighbour[edge_index[0]]
                 mixed[-1] = both if edge is None else both + edge
         return sum_by(edge_index[1], self.mlp.of_mixed(mixed, attributes), len(f))
+
+
+class NonlinearMessages(PairMessages):
+    """``PairMessages`` of two gated layers."""
+
+    def __init__(self, irreps: Irreps, messages: Irreps, attributes: Irreps, scalars: int) -> None:
+        super().__init__(irreps, [messages, messages], attributes, scalars)
 
 
 class LinearMessages(nn.Module):
@@ -189,9 +203,9 @@ class SEGNN(nn.Module):
             checked_integer("edge_scalars", edge_scalars, 0),
         )
         checked_integer("layers", layers, 1)
-        _chosen("messages", messages, ("nonlinear", "linear"))
-        _chosen("attributes", attributes, ("both", "edges"))
-        _chosen("pool", pool, ("none", "sum", "mean"))
+        chosen("messages", messages, ("nonlinear", "linear"))
+        chosen("attributes", attributes, ("both", "edges"))
+        chosen("pool", pool, ("none", "sum", "mean"))
         self.irreps_in, self.irreps_out, self.hidden = Irreps(irreps_in), Irreps(irreps_out), Irreps(hidden)
         self.neighbours = checked_positive("neighbours", neighbours)
         self.attributes, self.pool, self.in_channels = attributes, pool, self.irreps_in.dim
@@ -242,10 +256,7 @@ class SEGNN(nn.Module):
     def _node_attributes(self, a: Tensor, target: Tensor, positions: Tensor, vectors: Tensor | None) -> Tensor:
         if self.attributes == "edges":
             return torch.ones_like(positions[:, :1])
-        mean = mean_by(target, a, len(positions))
-        if vectors is None:
-            return mean
-        return (mean + steerable_attributes(vectors, self.lmax)) / (1 + vectors.shape[1])
+        return node_attributes(a, target, positions, vectors, self.lmax)
 
     def _check(
         self,
@@ -256,27 +267,48 @@ class SEGNN(nn.Module):
         vectors: Tensor | None,
         of_edges: Tensor | None,
     ) -> None:
-        self.irreps_in.check(x, "SEGNN")
-        if x.ndim != 2 or positions.shape != (len(x), 3):
-            raise ValueError(
-                f"features have shape {tuple(x.shape)} and positions {tuple(positions.shape)}, wanted (P, "
-                f"{self.irreps_in.dim}) and (P, 3)."
-            )
-        check_edges(x, edges)
-        got = 0 if scalars is None else scalars.shape[-1]
-        if got != self.edge_scalars or (scalars is not None and scalars.shape != (edges.shape[1], got)):
-            raise ValueError(
-                f"edge_scalars have shape {None if scalars is None else tuple(scalars.shape)}, wanted "
-                f"({edges.shape[1]}, {self.edge_scalars}): pass edge_scalars={got} to the constructor, or others here."
-            )
-        if vectors is not None and (vectors.ndim != 3 or vectors.shape[::2] != positions.shape):
-            raise ValueError(f"node_vectors have shape {tuple(vectors.shape)}, wanted ({len(x)}, K, 3).")
+        check_graph(self, x, positions, edges, scalars, vectors)
         if of_edges is not None and (of_edges.ndim != 3 or of_edges.shape[::2] != (edges.shape[1], 3)):
             raise ValueError(f"edge_vectors have shape {tuple(of_edges.shape)}, wanted ({edges.shape[1]}, K, 3).")
         if vectors is not None and self.attributes == "edges":
             raise ValueError('node_vectors came to a network with attributes="edges", which does not look at them.')
 
 
-def _chosen(name: str, value: str, choices: tuple[str, ...]) -> None:
+def node_attributes(a: Tensor, target: Tensor, positions: Tensor, vectors: Tensor | None, lmax: int) -> Tensor:
+    """The mean of the attributes a (E, ·) of the edges to each point, or its mean with those of K vectors (P, K, 3)."""
+    mean = mean_by(target, a, len(positions))
+    if vectors is None:
+        return mean
+    return (mean + steerable_attributes(vectors, lmax)) / (1 + vectors.shape[1])
+
+
+class _Graphs(Protocol):
+    irreps_in: Irreps
+    edge_scalars: int
+
+
+def check_graph(
+    network: _Graphs, x: Tensor, positions: Tensor, edges: Tensor, scalars: Tensor | None, vectors: Tensor | None
+) -> None:
+    """Raises: ValueError unless features, positions, edges, scalars of edges and vectors of points fit a network."""
+    network.irreps_in.check(x, type(network).__name__)
+    if x.ndim != 2 or positions.shape != (len(x), 3):
+        raise ValueError(
+            f"features have shape {tuple(x.shape)} and positions {tuple(positions.shape)}, wanted (P, "
+            f"{network.irreps_in.dim}) and (P, 3)."
+        )
+    check_edges(x, edges)
+    got = 0 if scalars is None else scalars.shape[-1]
+    if got != network.edge_scalars or (scalars is not None and scalars.shape != (edges.shape[1], got)):
+        raise ValueError(
+            f"edge_scalars have shape {None if scalars is None else tuple(scalars.shape)}, wanted "
+            f"({edges.shape[1]}, {network.edge_scalars}): pass edge_scalars={got} to the constructor, or others here."
+        )
+    if vectors is not None and (vectors.ndim != 3 or vectors.shape[::2] != positions.shape):
+        raise ValueError(f"node_vectors have shape {tuple(vectors.shape)}, wanted ({len(x)}, K, 3).")
+
+
+def chosen(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raises: ValueError unless the value is one of the choices."""
     if value not in choices:
         raise ValueError(f"got {name} = {value!r}, wanted one of {', '.join(choices)}.")

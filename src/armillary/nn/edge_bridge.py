@@ -27,7 +27,7 @@ def linear_paths(layer: EdgeLinear) -> list[Path]:
 
 
 def path_weights(layer: EdgeLinear) -> dict[Path, Tensor]:
-    """The matrix (channels out, channels in), float64, of each path (stream in, l2, stream out).
+    """The matrix (channels out, channels in), float64 on the CPU, of each path (stream in, l2, stream out).
 
     The layer is then ``Σ_paths W C(x ⊗ S)`` with the conventions of ``EdgeProduct``. Orders above ``mmax`` count as
     zero matrices. Raises: ValueError for a layer without reflections, which mixes paths of both parities.
@@ -35,7 +35,9 @@ def path_weights(layer: EdgeLinear) -> dict[Path, Tensor]:
     """
     found: dict[Path, Tensor] = {}
     for paths, coefficients, sign, blocks in _pairs(layer):
-        own = torch.stack([torch.zeros(blocks[0][1]).double() if b is None else b.detach().double() for b, _ in blocks])
+        own = torch.stack(
+            [torch.zeros(blocks[0][1]).double() if b is None else b.detach().double().cpu() for b, _ in blocks]
+        )
         solved = torch.linalg.solve(sign * coefficients, own.flatten(1)).view_as(own)
         found |= dict(zip(paths, solved.unbind(0), strict=True))
     return found
@@ -54,7 +56,7 @@ def load_path_weights(layer: EdgeLinear, weights: Mapping[Path, Tensor]) -> None
         raise ValueError(f"got an EdgeLinear with mmax = {layer.mmax}, wanted all orders: leave mmax out.")
     for paths, coefficients, sign, blocks in _pairs(layer):
         shape = blocks[0][1]
-        given = [weights.get(path, torch.zeros(shape)).double() for path in paths]
+        given = [weights.get(path, torch.zeros(shape)).double().cpu() for path in paths]
         for path, matrix in zip(paths, given, strict=True):
             if tuple(matrix.shape) != shape:
                 raise ValueError(f"the weight of path {path} has shape {tuple(matrix.shape)}, wanted {shape}.")

@@ -13,7 +13,7 @@ def edge_frames(r: Tensor, lmax: int) -> Tensor:
 
     They are made once for a graph and passed to its layers, ``EdgeProduct`` and ``EdgeLinear``; features of an edge are
     ``D^l x^l`` in its frame. In the dtype of r; differentiable in r, any number of times. r = 0 gives identities.
-    Raises: ValueError for another shape or lmax < 0.
+    Raises: ValueError for another shape, half precision, or lmax that is no integer >= 0.
     Source: Passaro & Zitnick 2023 (arXiv 2302.03655); pinned by ``tests/ops/test_edge_wigner.py``.
     """
     return wigner_blocks(edge_rotations(r), lmax)

@@ -32,9 +32,10 @@ class IrrepsNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         self.irreps.check(x, "IrrepsNorm")
-        squares = torch.cat([part.square().sum(-2) for part in self.irreps.split(x)], -1)
+        parts = self.irreps.split(x.to(working_dtype(x.dtype)))  # squares of half precision overflow from 256 on
+        squares = torch.cat([part.square().sum(-2) for part in parts], -1)
         zero = squares == 0
-        return torch.where(zero, 0.0, torch.where(zero, 1.0, squares).sqrt())
+        return torch.where(zero, 0.0, torch.where(zero, 1.0, squares).sqrt()).to(x.dtype)
 
     def extra_repr(self) -> str:
         return str(self.irreps)

@@ -15,12 +15,13 @@ def lengths(vectors: Tensor) -> Tensor:
     """|r| of vectors (..., 3): (...); where r = 0 its derivatives of every order are 0, not infinite.
 
     The square is taken after a division by the largest component, so that neither 1e-30 nor 1e30 is lost in float32.
-    Raises: ValueError for another last dimension.
+    What is below the smallest normal number, whose inverse overflows, counts as zero.
+    Raises: ValueError for another last dimension, or what is not real floating point.
     """
-    if vectors.ndim < 1 or vectors.shape[-1] != 3:
-        raise ValueError(f"vectors have shape {tuple(vectors.shape)}, wanted (..., 3).")
+    if vectors.ndim < 1 or vectors.shape[-1] != 3 or not vectors.is_floating_point():
+        raise ValueError(f"vectors have shape {tuple(vectors.shape)}, {vectors.dtype}, wanted real ones, (..., 3).")
     largest = vectors.detach().abs().amax(-1, keepdim=True)
-    there = largest > 0
+    there = largest >= torch.finfo(vectors.dtype).tiny
     scale = torch.where(there, largest, 1)
     square = (vectors / scale).square().sum(-1, keepdim=True)
     return torch.where(there, torch.where(there, square, 1).sqrt() * scale, 0)[..., 0]
@@ -69,12 +70,12 @@ class BesselBasis(ConstantModule):
     def forward(self, d: Tensor) -> Tensor:
         frequencies = self.constant("frequencies", d)
         x = d[..., None]
-        near = x.abs() * frequencies[-1] < 1e-4  # sin(x)/x is 1 - x²/6 there, to the last digit in float64
-        safe = torch.where(near, 1, x)
-        values = torch.where(
-            near, frequencies * (1 - (frequencies * x).square() / 6), torch.sin(frequencies * safe) / safe
-        )
-        return (2 / self.cutoff) ** 0.5 * values
+        near = (
+            x.abs() * frequencies[-1] < 0.03
+        )  # there derivatives of sin(x)/x would lose digits, two orders nearly all
+        safe, square = torch.where(near, 1, x), (frequencies * torch.where(near, x, 0)).square()
+        series = frequencies * (1 - square / 6 * (1 - square / 20 * (1 - square / 42)))  # to the last digit in float64
+        return (2 / self.cutoff) ** 0.5 * torch.where(near, series, torch.sin(frequencies * safe) / safe)
 
     def extra_repr(self) -> str:
         return f"{self.functions}, cutoff={self.cutoff:g}"

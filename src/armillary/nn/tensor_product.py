@@ -31,7 +31,7 @@ class ProductPath:
 def product_paths(irreps_in1: Irreps, irreps_in2: Irreps, irreps_out: Irreps) -> list[ProductPath]:
     """All paths, by the first input, then the second, then the output: degrees make a triangle, parities multiply.
 
-    Raises: ValueError where an irrep of the output is on no path.
+    Raises: ValueError where an irrep of the output is on no path, or there is none.
     """
     first, second, out = ([irrep for _, irrep in x.regrouped()] for x in (irreps_in1, irreps_in2, irreps_out))
     paths = [
@@ -42,6 +42,8 @@ def product_paths(irreps_in1: Irreps, irreps_in2: Irreps, irreps_out: Irreps) ->
         if c in a * b
     ]
     lost = [str(irrep) for k, irrep in enumerate(out) if all(path.out != k for path in paths)]
+    if not out:
+        raise ValueError("got no irreps for the output, wanted one or more.")
     if lost:
         raise ValueError(
             f"no path leads from {irreps_in1} and {irreps_in2} to {', '.join(lost)}: leave it out of irreps_out, or "
@@ -64,10 +66,11 @@ class _Product(ConstantModule):
         self._used = sorted({path.first for path in self.paths})
         slots = {self._first[i][1]: slot for slot, i in enumerate(self._used)}
         self._streams = [(n, irrep.dim, slots.get(irrep, -1)) for n, irrep in self.irreps_in1]
-        for slot, i in enumerate(self._used):
-            terms, values = self._terms(i)
-            self.register_constant(f"terms_{slot}", terms)
-            self.register_constant(f"values_{slot}", values)
+        with torch.device("cpu"):
+            for slot, i in enumerate(self._used):
+                terms, values = self._terms(i)
+                self.register_constant(f"terms_{slot}", terms)
+                self.register_constant(f"values_{slot}", values)
 
     def _columns(self, i: int) -> list[tuple[ProductPath, int]]:
         """The paths of irrep i of the first input, and as many columns as each has: second by output channels."""
@@ -165,7 +168,9 @@ class TensorProduct(_Product):
         if bias and not scalars:
             raise ValueError(f"a bias needs 0e in the output, got {self.irreps_out}: pass bias=False.")
         self.bias = nn.Parameter(torch.zeros(scalars)) if bias else None
-        self.register_constant("scalars", torch.tensor(_places(self.irreps_out, O3Irrep(0, 1), 0), dtype=torch.int64))
+        with torch.device("cpu"):
+            places = torch.tensor(_places(self.irreps_out, O3Irrep(0, 1), 0), dtype=torch.int64)
+            self.register_constant("scalars", places)
 
     def path_weight(self, path: ProductPath) -> Tensor:
         """W of one path, (U, V, W): a view of its parameter."""

@@ -20,8 +20,8 @@ def edge_rotations(r: Tensor) -> Tensor:
     frame jumps by a turn about the edge, which SO(2)-equivariant maps between two rotations do not see: what they give
     is smooth there too.
 
-    r = 0 gives the identity and a gradient of zero. Lengths are divided out by parts, so that neither 1e-30 nor 1e30
-    overflows; the gradient is of the size 1/|r|.
+    r = 0 gives the identity and a gradient of zero, and so do lengths below the smallest normal number. Lengths are
+    divided out by parts, so that neither 1e-30 nor 1e30 overflows; the gradient is of the size 1/|r|.
     Raises: ValueError for another shape. Source: Rodrigues' formula; pinned by ``tests/ops/test_edge_frames.py``.
     """
     if r.ndim != 2 or r.shape[1] != 3:
@@ -29,7 +29,7 @@ def edge_rotations(r: Tensor) -> Tensor:
     if not r.is_floating_point():
         raise ValueError(f"r has dtype {r.dtype}, wanted floating point: cast it.")
     largest = r.detach().abs().amax(1, keepdim=True)
-    there = largest > 0
+    there = largest >= torch.finfo(r.dtype).tiny
     axis = torch.tensor([0.0, 0.0, 1.0], dtype=r.dtype, device=r.device)
     v = torch.where(there, r / torch.where(there, largest, 1.0), axis)
     a, b, c = (v / v.square().sum(1, keepdim=True).sqrt()).unbind(1)

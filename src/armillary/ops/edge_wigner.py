@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from armillary.ops.edge_generators import generators, raising, wigner_size
+from armillary.ops.integers import checked_integer
 
 
 def _blocks(D: Tensor, lmax: int) -> list[Tensor]:
@@ -154,7 +155,8 @@ def wigner_blocks(R: Tensor, lmax: int) -> Tensor:
     ``Σ_l (2l + 1)² = S``; block l is ``groups.wigner_D_real(l, R)``, rows and columns m = -l..l. In the dtype of R: to
     1e-5 in float32 for l = 10, to 1e-13 in float64 for l = 32. The gradient is that along rotations (what moves R off
     them has none), of every order.
-    Raises: ValueError for another shape, another dtype, or lmax < 0; that R are rotations is not checked.
+    Raises: ValueError for another shape, another dtype, or lmax that is no integer >= 0; that R are rotations is not
+    checked.
     Source: the product of representations (Varshalovich et al. 1988, 4.6); pinned by ``tests/ops/test_edge_wigner.py``.
     """
     if R.ndim != 3 or R.shape[1:] != (3, 3):
@@ -163,6 +165,4 @@ def wigner_blocks(R: Tensor, lmax: int) -> Tensor:
         raise ValueError(
             f"R has dtype {R.dtype}, wanted float32 or float64: cast it, frames are not for half precision."
         )
-    if lmax < 0:
-        raise ValueError(f"got lmax = {lmax}, wanted a degree of at least 0.")
-    return edge_wigner(R, lmax)
+    return edge_wigner(R, checked_integer("lmax", lmax, 0))

@@ -71,16 +71,19 @@ def _fake(h: Tensor, y: Tensor, terms: Tensor, values: Tensor, width: int) -> Te
 def steered_product(h: Tensor, y: Tensor, terms: Tensor, values: Tensor, width: int) -> Tensor:
     """``z[n, o + i] += c y[n, b] h[n, a + i]``: (N, H), (N, Y) → (N, width), by terms (T, 4) of (a, o, w, b), values c.
 
-    A numba kernel for float32 and float64 on the CPU, elsewhere ``steered_product_reference``. Differentiable in h and
-    y any number of times. Terms must stay within the rows: they are made by layers and not looked at here.
+    A numba kernel for float32 and float64 on the CPU, elsewhere ``steered_product_reference``. Of two dtypes, such as
+    autocast makes them, the result has the more precise. Differentiable in h and y any number of times. Terms must stay
+    within the rows: they are made by layers and not looked at here.
     Source: pinned by ``tests/ops/test_steered_product.py``.
     """
-    return torch.ops.armillary.steered_product(h, y, terms, values, width)
+    dtype = torch.promote_types(h.dtype, y.dtype)
+    return torch.ops.armillary.steered_product(h.to(dtype), y.to(dtype), terms, values, width)
 
 
 def steered_dot(h: Tensor, g: Tensor, terms: Tensor, values: Tensor, width: int) -> Tensor:
     """``y[n, b] += c Σ_i h[n, a + i] g[n, o + i]``: (N, H), (N, Z) → (N, width), as ``steered_product``."""
-    return torch.ops.armillary.steered_dot(h, g, terms, values, width)
+    dtype = torch.promote_types(h.dtype, g.dtype)
+    return torch.ops.armillary.steered_dot(h.to(dtype), g.to(dtype), terms, values, width)
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -77,7 +77,7 @@ def steered_cpu(
     h: Tensor, y: Tensor, terms: Tensor, values: Tensor, width: int, kind: Literal["product", "dot"]
 ) -> Tensor:
     """``ops.steered_product.steered_product`` or ``steered_dot`` for float32 and float64."""
-    h, y, values = h.detach().contiguous(), y.detach().to(h).contiguous(), values.to(h).contiguous()
+    h, y, values = h.detach().contiguous(), y.detach().contiguous(), values.to(h).contiguous()
     z = empty(h, len(h), width)
     if z.numel() == 0:
         return z

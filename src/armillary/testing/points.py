@@ -24,7 +24,8 @@ class FeatureSymmetry(Symmetry):
     """O(3) on features of points: of a layer that looks at each point by itself.
 
     Inputs are standard normal (batch, irreps_in.dim), outputs (batch, irreps_out.dim), both in the layout of
-    ``groups.Irreps``. Group elements are rotations and reflections in turn; ``elements`` replaces them.
+    ``groups.Irreps``. Group elements are rotations and reflections in turn; ``elements`` replaces them, as by
+    rotations for layers that commute with these alone.
 
     Raises: ValueError where the output has another size. Pinned by ``tests/testing/test_points.py``.
     """
@@ -54,7 +55,8 @@ class PointSymmetry(Symmetry):
     Inputs are (batch, points, 3 + irreps_in.dim), the position before the features, both standard normal (``spread``
     scales positions); outputs (batch, any, irreps_out.dim), or (batch, irreps_out.dim) of whole clouds. ``PointMap``
     makes such a map of a layer that takes features, positions, and a graph. An element is a pair (g, t): positions go
-    to g x + t, with |t| about ``shift``, and features by ``Irreps.act``.
+    to g x + t, with |t| about ``shift``, and features by ``Irreps.act``. ``elements`` replaces the g, which are
+    rotations and reflections in turn.
 
     Raises: ValueError where the output has another size. Pinned by ``tests/testing/test_points.py``.
     """
@@ -64,6 +66,7 @@ class PointSymmetry(Symmetry):
     points: int
     spread: float = 1.0
     shift: float = 3.0
+    elements: Sequence[Tensor] | None = None
     refuses: tuple[str, ...] = ()
 
     def inputs(self, batch: int, generator: torch.Generator) -> Tensor:
@@ -74,7 +77,7 @@ class PointSymmetry(Symmetry):
     def pairs(
         self, count: int, batch: int, generator: torch.Generator
     ) -> Iterator[tuple[Tensor, Tensor, tuple[Tensor, Tensor]]]:
-        for g in rotations_and_reflections(count, generator):
+        for g in rotations_and_reflections(count, generator) if self.elements is None else self.elements:
             x = self.inputs(batch, generator)
             t = self.shift * torch.randn(3, generator=generator, dtype=torch.float64)
             positions, features = x[..., :3] @ g.T + t, self.irreps_in.act(g, x[..., 3:])
