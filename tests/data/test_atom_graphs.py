@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from armillary.data.atom_graphs import AtomGraphs, atom_graph, collate_atoms, join_graphs, reference_energies
+from armillary.data.atom_graphs import AtomGraphs, atom_graph, collate_atoms, graphs_of, join_graphs, reference_energies
 from armillary.data.structures import Structures
 from armillary.data.trajectories import load_npz_trajectory
 
@@ -40,7 +41,7 @@ def test_samples_are_their_structures(periodic: bool) -> None:
         alone = atom_graph(own.charges, own.positions, 2.0, own.cells[0] if own.cells is not None else None)
         for name in ("charges", "edge_index"):
             assert torch.equal(getattr(x, name), getattr(alone, name)), name
-        torch.testing.assert_close(x.positions, own.positions.float())
+        torch.testing.assert_close(x.positions, (own.positions - own.positions.mean(0)).float(), rtol=0, atol=1e-6)
         torch.testing.assert_close(x.offsets, alone.offsets)
         r = x.positions[x.edge_index[0]] - x.positions[x.edge_index[1]] + x.offsets
         assert float(r.norm(dim=1).max().nan_to_num() if len(r) else 0) <= 2 + 1e-6
@@ -52,6 +53,47 @@ def test_samples_are_their_structures(periodic: bool) -> None:
     assert data.neighbours() == edges / sum(SIZES)
     assert data.force_scale() == pytest.approx(float(given.forces.square().mean().sqrt()), rel=1e-6)  # type: ignore[union-attr]
     assert (edges > 50) == periodic
+
+
+def test_structures_far_away_keep_their_distances() -> None:
+    given = structures()
+    far = replace(given, positions=given.positions + 1e6)
+    references = dict.fromkeys((1, 6, 8), 0.0)
+    for (x, _), (y, _) in zip(
+        AtomGraphs(given, 2.0, references).samples, AtomGraphs(far, 2.0, references), strict=True
+    ):
+        torch.testing.assert_close(y.positions, x.positions, rtol=0, atol=1e-6)
+        assert torch.equal(y.edge_index, x.edge_index)
+    one = atom_graph(far[2].charges, far[2].positions, 2.0)
+    torch.testing.assert_close(one.positions, AtomGraphs(given, 2.0, references)[2][0].positions, rtol=0, atol=1e-6)
+
+
+def test_energies_or_forces_alone() -> None:
+    given, references = structures(), dict.fromkeys((1, 6, 8), -2.0)
+    both = AtomGraphs(given, 2.0, references)
+    energies, forces = (AtomGraphs(replace(given, **{k: None}), 2.0, references) for k in ("forces", "energies"))
+    x, y = collate_atoms(both.samples)
+    for data, missing, there in ((energies, "forces", "energies"), (forces, "energies", "forces")):
+        own_x, own = collate_atoms(data.samples)
+        assert torch.equal(own_x.edge_index, x.edge_index)
+        assert getattr(own, missing) is None
+        assert torch.equal(getattr(own, there), getattr(y, there))
+        assert torch.equal(own.sizes, y.sizes)
+    rest = torch.tensor([float(e) + 2 * n for e, n in zip(given.energies, SIZES, strict=True)]) / torch.tensor(SIZES)  # type: ignore[arg-type]
+    assert both.energy_scale() == pytest.approx(float(rest.square().mean().sqrt()), rel=1e-6)
+    with pytest.raises(ValueError, match="no forces to measure"):
+        energies.force_scale()
+    with pytest.raises(ValueError, match="no energies to measure"):
+        forces.energy_scale()
+
+
+def test_graphs_in_float64() -> None:
+    given = structures(periodic=True)
+    for single, double in zip(graphs_of(given, 2.0), graphs_of(given, 2.0, torch.float64), strict=True):
+        assert single.positions.dtype == single.offsets.dtype == torch.float32
+        assert torch.equal(single.positions, double.positions.float())
+        r = double.positions[double.edge_index[0]] - double.positions[double.edge_index[1]] + double.offsets
+        assert bool((r.norm(dim=1) <= 2.0).all())
 
 
 def test_batches_have_no_padding() -> None:
@@ -82,7 +124,7 @@ def test_references_are_the_least_squares_fit() -> None:
 def test_errors() -> None:
     given = structures()
     bare = Structures(given.charges, given.positions, given.offsets)
-    with pytest.raises(ValueError, match="no energies or no forces"):
+    with pytest.raises(ValueError, match="neither energies nor forces"):
         AtomGraphs(bare, 2.0, {})
     with pytest.raises(ValueError, match="wanted some with energies"):
         reference_energies(bare)

@@ -97,6 +97,11 @@ def test_psb(tmp_path: Path) -> None:
     assert train.labels.tolist() == [1, 0, 0, 0, 1]
     assert test.labels.tolist() == [1, 0]
     np.testing.assert_allclose(test.points[1], arrays["points_i16_test"][2, :5] / 32767, atol=1e-7)
+    for wrong, message in (((0, 5), "classes = 0"), ((4, 5), "have 3"), ((2, 0), "points = 0"), ((2, 9), "have 8")):
+        with pytest.raises(DataError, match=message):
+            load_psb(tmp_path / "p.npz", *wrong)
+    np.savez(tmp_path / "p.npz", **psb(coarse_train=arrays["coarse_train"].astype(np.uint64)))
+    assert load_psb(tmp_path / "p.npz", 2, 5)[0].labels.tolist() == train.labels.tolist()
     np.savez(tmp_path / "p.npz", **psb(points_i16_test=np.zeros((3, 8, 3))))
     with pytest.raises(DataError, match="points_i16_test is float64"):
         load_psb(tmp_path / "p.npz", 2, 5)

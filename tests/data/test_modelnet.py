@@ -31,8 +31,8 @@ def test_folder(tmp_path: Path) -> None:
     np.testing.assert_array_equal(c.points, np.concatenate([first["data"], second["data"]])[:, :4])
     np.testing.assert_array_equal(c.normals, -c.points)
     assert c.labels.tolist() == [0, 1, 0, 0, 1, 0, 1]
-    (tmp_path / "shape_names.txt").write_text("airplane\nbathtub\n")
-    assert load_modelnet40(tmp_path, "test", points=10).names == ("airplane", "bathtub")
+    (tmp_path / "shape_names.txt").write_text("airplane\nbath tub\n\n")
+    assert load_modelnet40(tmp_path, "test", points=10).names == ("airplane", "bath tub")
     assert len(load_modelnet40(tmp_path / "ply_data_test0.h5", points=10)) == 2
 
 
@@ -87,6 +87,14 @@ def test_files_that_point_elsewhere(tmp_path: Path) -> None:
         load_modelnet40(tmp_path, points=5)
     with h5py.File(tmp_path / "train.h5", "w") as file:
         file["data"] = h5py.SoftLink("/label")
+        file["label"] = np.zeros(3, int)
+    with pytest.raises(DataError, match="'data' of its own"):
+        load_modelnet40(tmp_path, points=5)
+
+
+def test_tables_without_numbers(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "train.h5", "w") as file:
+        file["data"] = h5py.Empty("f4")
         file["label"] = np.zeros(3, int)
     with pytest.raises(DataError, match="'data' of its own"):
         load_modelnet40(tmp_path, points=5)

@@ -116,6 +116,11 @@ def test_cache(tmp_path: Path) -> None:
         charged_systems(5, cache=path, **SMALL)
 
 
+def test_a_cache_in_no_folder_is_told_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there is no folder"):
+        charged_systems(10**9, cache=tmp_path / "none" / "c.npz")
+
+
 def test_a_cache_that_cannot_be_written_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "no space")

@@ -176,6 +176,23 @@ def test_damaged_pickles() -> None:
                 continue
 
 
+def test_lists_that_unfold_without_end(tmp_path: Path) -> None:
+    """Forty lists of the one before, twice: 2^40 numbers; and a list that holds itself."""
+    nested: list[object] = [0.0, 0.0]
+    for _ in range(40):
+        nested = [nested, nested]
+    loop: list[object] = []
+    loop.append(loop)
+    for hostile in (nested, loop):
+        content = pickle.dumps(data(pos=hostile), protocol=4)
+        assert len(content) < 10000
+        with pytest.raises(RefusedPickle, match="more parts than"):
+            read_plain_pickle(content)
+        (tmp_path / "a.lmdb").unlink(missing_ok=True)
+        with pytest.raises(DataError, match="more parts than"):
+            open_oc20_lmdb(write(tmp_path / "a.lmdb", {"0": content}))[0]
+
+
 def test_tensors_beyond_their_numbers() -> None:
     from torch._utils import _rebuild_tensor_v2
 
@@ -197,6 +214,7 @@ BAD = {
     "forces": (packed(row(forces="x")), "forces is"),
     "element": (packed(row(numbers=[0, 1])), "atomic numbers 1 to 118"),
     "energy": (packed(row(energy=float("nan"))), "not finite"),
+    "long": (packed(row(numbers=[10**400, 1])), "too large"),
     "shape": (packed(row(cell={"__ndarray__": [[3, 3], "float64", [1]]})), "reshape"),
 }
 

@@ -75,6 +75,7 @@ BAD = {
     "value": (text(1).replace("0.0625", "zero"), "not a number"),
     "nan": (text(1).replace("0.0625", "nan"), "not finite"),
     "empty": ("", "line 1"),
+    "id": (text(1).replace("gdb 1", "gdb 1.5"), "wanted the whole number of a molecule"),
 }
 
 
@@ -87,6 +88,16 @@ def test_bad_files(folder: Path, name: str) -> None:
     s = load_qm9(folder, on_bad="skip")
     assert s.properties["id"].tolist() == [1, 3]
     assert len(s.skipped) == 1
+
+
+def test_only_the_beginning_of_a_file_is_read(folder: Path) -> None:
+    whole = load_qm9(folder)
+    with open(folder / "dsgdb9nsd_000002.xyz", "r+b") as file:
+        file.truncate(1 << 40)  # a terabyte, of which nothing is written
+    assert torch.equal(load_qm9(folder).positions, whole.positions)
+    (folder / "dsgdb9nsd_000009.xyz").mkdir()
+    with pytest.raises(DataError, match=r"000009.xyz: cannot be read"):
+        load_qm9(folder)
 
 
 def test_nothing(tmp_path: Path) -> None:

@@ -53,6 +53,8 @@ def test_selecting_and_joining(cells: bool) -> None:
     same(Structures.join([s[:1], s[1:]]), s)
     same(s[torch.tensor([0, 1, 2])], s)
     same(s[-1], s[2])
+    same(s[np.int64(1)], s[1])
+    same(s[torch.tensor(1)], s[1])
     with pytest.raises(IndexError, match="3 of 3"):
         s[3]
 

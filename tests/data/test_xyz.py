@@ -152,6 +152,12 @@ def test_skipping(tmp_path: Path) -> None:
         read_extxyz(write(tmp_path / "b.xyz", "junk"), on_bad="skip")
 
 
+def test_one_long_text_does_not_take_room_for_every_atom(tmp_path: Path) -> None:
+    """As an array of texts this would be 80 GB."""
+    text = "40000\nProperties=species:S:1:pos:R:3:note:S:1\n" + "H 0 0 0 a\n" * 39999 + f"H 0 0 0 {'b' * 500000}\n"
+    assert len(read_extxyz(write(tmp_path / "a.xyz", text)).charges) == 40000
+
+
 def test_elements() -> None:
     assert len(SYMBOLS) == 118
     assert [atomic_number(s) for s in ("H", "he", "CU", "Og", "79")] == [1, 2, 29, 118, 79]

@@ -45,3 +45,14 @@ def test_errors_say_what_is_wrong() -> None:
         net(torch.zeros(5, 2), x, x, EDGES)
     with pytest.raises(ValueError, match="edge_scalars have shape"):
         net(torch.zeros(5, 1), x, x, EDGES, torch.zeros(9, 1))
+    with pytest.raises(ValueError, match="edge_index has shape"):
+        net(torch.zeros(5, 1), x, x, EDGES.T)
+
+
+def test_positions_out_of_range_are_an_error() -> None:
+    torch.manual_seed(0)
+    net, x, f = EGNN(1, 8, 4), torch.randn(5, 3), torch.ones(5, 1)
+    assert net(f, 3 * x, x, EDGES).isfinite().all()
+    for far, v in ((1e12 * x, x), (x, torch.full_like(x, float("nan")))):
+        with pytest.raises(ValueError, match=r"no torch.float32 is, from coordinates up to .*scale positions"):
+            net(f, far, v, EDGES)

@@ -92,30 +92,6 @@ def test_batches_of_different_molecules_are_their_molecules(number: int) -> None
 
 
 @pytest.mark.parametrize("number", range(3))
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_difficult_geometries_are_finite(number: int, dtype: torch.dtype) -> None:
-    model = ConservativeForces(networks()[number].to(dtype))
-    places = {
-        "one atom": torch.zeros(1, 3),
-        "poles": torch.tensor([[0.0, 0, 0], [0, 0, 1], [0, 0, 2.5]]),
-        "coincident": torch.tensor([[0.0, 0, 0], [0, 0, 0], [0, 1, 0]]),
-        "far away": torch.tensor([[1e6, 0, 0], [1e6, 1, 0], [1e6, 0, 1]]),
-        "apart": torch.tensor([[0.0, 0, 0], [1e6, 0, 0]]),
-    }
-    for name, positions in places.items():
-        graph = atom_graph(torch.full((len(positions),), 6), positions.to(dtype), 3.0)
-        found = model(*graph._replace(positions=positions.to(dtype), offsets=graph.offsets.to(dtype)))
-        sum(value.square().sum() for value in found).backward()
-        assert all(value.isfinite().all() for value in found), name
-        assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters()), name
-        if name in ("one atom", "apart"):
-            assert float(found.forces.detach().abs().max()) == 0
-    graph = atom_graph(torch.zeros(0, dtype=torch.int64), torch.zeros(0, 3), 3.0)
-    empty = graph._replace(positions=graph.positions.to(dtype), offsets=graph.offsets.to(dtype))
-    assert model(*empty).forces.shape == (0, 3)
-
-
-@pytest.mark.parametrize("number", range(3))
 def test_energies_are_smooth_at_the_cutoff(number: int) -> None:
     model = ConservativeForces(networks()[number].double())
     values = []

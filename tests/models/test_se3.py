@@ -70,6 +70,15 @@ def test_neighbours_within_the_cutoff() -> None:
             assert sorted(j for j in table[3 * b + i].tolist() if j >= 0) == sorted(wanted)
 
 
+def test_a_wide_cloud_keeps_its_near_neighbours_in_float32() -> None:
+    """Forty points in two clusters 1e4 apart: each is the nearest to itself, and its own cluster is near."""
+    x = clouds(1, 40)
+    x[:, 20:, 0] += 1e4
+    found, wanted = nearest(x.float(), x.float(), 6, 1.0), nearest(x, x, 6, 1.0)
+    assert found[:, 0].tolist() == list(range(40))
+    assert torch.equal(found, wanted)
+
+
 def test_farthest_points() -> None:
     x = clouds(2, 20)
     chosen = farthest_points(x, 7)

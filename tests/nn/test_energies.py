@@ -61,6 +61,23 @@ def test_metrics_over_batches() -> None:
     assert all(v != v for v in metrics.compute().values())
 
 
+def test_what_is_not_known_is_not_scored() -> None:
+    p, y = batch()
+    alone, forces = y._replace(forces=None), y._replace(energies=None)
+    assert torch.equal(EnergyForcesLoss(2, 0)(p, alone), EnergyForcesLoss(2, 0)(p, y))
+    assert torch.equal(EnergyForcesLoss(0, 3)(p, forces), EnergyForcesLoss(0, 3)(p, y))
+    with pytest.raises(ValueError, match="target has no forces, which have a weight"):
+        EnergyForcesLoss(1, 1)(p, alone)
+    with pytest.raises(ValueError, match="target has no energies, which have a weight"):
+        EnergyForcesLoss(1, 1)(p, forces)
+    both = EnergyForcesMetrics()
+    both.update(p, y)
+    for target, names in ((alone, {"energy_mae", "energy_per_atom_mae"}), (forces, {"force_mae", "force_rmse"})):
+        metrics = EnergyForcesMetrics()
+        metrics.update(p, target)
+        assert metrics.compute() == {name: both.compute()[name] for name in names}
+
+
 def test_errors() -> None:
     p, y = batch()
     for loss in (EnergyForcesLoss(), lambda p, y: EnergyForcesMetrics().update(p, y)):

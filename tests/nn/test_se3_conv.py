@@ -175,8 +175,11 @@ def test_errors() -> None:
     with pytest.raises(ValueError, match="does not give back 2 functions of degree <= 1"):
         SE3GroupConv(SIGNALS, 1, 1.0, rule=SO3().quadrature(0))
     conv, (x, positions, neighbours) = layer(), cloud()
-    with pytest.raises(ValueError, match=r"wanted \(5, 75, 2\), \(P, 3\)"):
+    with pytest.raises(ValueError, match=r"wanted \(5, 75, 2\): those at the rotations"):
         conv(x, positions, neighbours)
+    for wrong, message in ((neighbours[:2], r"integers \(5, K\)"), (neighbours > 0, "torch.bool")):
+        with pytest.raises(ValueError, match=message):
+            conv(torch.zeros(5, 75, 2).double(), positions, wrong)
     field = PointConv(SIGNALS.degrees, Degrees.of({0: 1, 1: 2}), 1.0)
     with pytest.raises(ValueError, match="degrees_out are"):
         group_form(field, 2, 1)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
-from armillary.ops.integers import checked_indices, checked_integer
+from armillary.ops.integers import checked_indices, checked_integer, checked_positive
 
 
 @pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3), torch.tensor(3)])
@@ -19,6 +21,18 @@ def test_integers_of_any_kind(value: object) -> None:
 def test_what_is_no_such_integer(value: object) -> None:
     with pytest.raises(ValueError, match=r"got n = .*, wanted an integer >= 3 and at most 4: why\."):
         checked_integer("n", value, 3, 4, ": why")
+
+
+@pytest.mark.parametrize("value", [2, 2.0, np.float32(2), np.int64(2)])
+def test_positive_numbers(value: object) -> None:
+    number = checked_positive("r", value)
+    assert (number, type(number)) == (2.0, float)
+
+
+@pytest.mark.parametrize("value", [0, -1.0, math.inf, math.nan, True, np.bool_(True), "2", None, 2j, np.ones(2)])
+def test_what_is_no_positive_number(value: object) -> None:
+    with pytest.raises(ValueError, match=r"got r = .*, wanted a number > 0\."):
+        checked_positive("r", value)
 
 
 def test_indices() -> None:

@@ -43,6 +43,20 @@ def test_moments_are_the_sum() -> None:
         torch.testing.assert_close(found[i], wanted, rtol=0, atol=1e-13)
 
 
+@pytest.mark.parametrize("far", [1e12, 1e30])
+def test_points_beyond_reach_do_not_overflow(far: float) -> None:
+    positions = torch.tensor([[0.0, 0, 0], [0.3, 0.2, 0], [far, -far, 0]])
+    x, r = torch.ones(3, 2), (positions[None] - positions[:1, None]).requires_grad_()
+    for table in (torch.tensor([[0, 1, 2]]), torch.tensor([[0, 1, -1]])):
+        found = point_moments(x, r, table, 3, 6)
+        near = point_moments(x, r[:, :2], table[:, :2], 3, 6) * (2 / 3 if table[0, 2] == 2 else 1)
+        torch.testing.assert_close(found, near)
+        (gradient,) = torch.autograd.grad(found.sum(), r)
+        assert gradient.isfinite().all()
+    r = torch.full((1, 1, 3), float("nan"))
+    assert point_moments(x, r, torch.tensor([[0]]), 2, 2).isnan().any()  # is not hidden
+
+
 def test_errors() -> None:
     positions, table = torch.zeros(4, 3), torch.zeros(2, 5, dtype=torch.int64)
     check_points(positions, 4, table, positions[:2])

@@ -1,4 +1,4 @@
-"""The command line: ``armillary train | predict | check | reproduce | bench | systems``.
+"""The command line: ``armillary train | predict | check | atoms | reproduce | bench | systems``.
 
 Exit codes: 0 done; 1 the run failed (a loss that is not finite, a full disk, a file that could not be predicted, a
 layer slower than recorded); 2 the user can act on it (settings, files, data); 130 and 143 stopped by Ctrl-C or SIGTERM,

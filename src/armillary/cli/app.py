@@ -5,12 +5,15 @@ from __future__ import annotations
 from cyclopts import App, Parameter
 
 import armillary
+from armillary.cli import atoms_check, atoms_predict, atoms_train
+from armillary.cli.atoms_settings import AtomsSettings
 from armillary.cli.bench import bench, gate
 from armillary.cli.check import check
 from armillary.cli.predict import predict
 from armillary.cli.reproduce import reproduce, systems
-from armillary.cli.settings import apply_file
+from armillary.cli.settings import Settings, settings_file
 from armillary.cli.train import train
+from armillary.interop.atoms_run import NETWORK
 
 app = App(
     name="armillary",
@@ -22,7 +25,7 @@ app = App(
     help_epilogue="`armillary COMMAND --help` shows examples. --debug shows tracebacks.",
     default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
 )
-train_app = App(name="train", config=apply_file)
+train_app = App(name="train", config=settings_file(Settings))
 train_app.default(train)
 app.command(train_app)
 app.command(predict)
@@ -33,3 +36,10 @@ bench_app = App(name="bench")
 bench_app.default(bench)
 bench_app.command(gate)
 app.command(bench_app)
+atoms_app = App(name="atoms", help="Networks of energies and forces on your own molecules and materials.")
+atoms_train_app = App(name="train", config=settings_file(AtomsSettings, (NETWORK,)))
+atoms_train_app.default(atoms_train.train)
+atoms_app.command(atoms_train_app)
+atoms_app.command(atoms_predict.predict)
+atoms_app.command(atoms_check.check)
+app.command(atoms_app)

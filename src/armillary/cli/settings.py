@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from armillary.cli.grid import AUTO, parse_grid
 from armillary.data import DataConfig
+from armillary.interop.atoms_run import NETWORK
 from armillary.models import ModelConfig
 from armillary.spaces import ImageGrid, SphereGrid
-from armillary.train import Run, TrainConfig, from_table
+from armillary.train import Run, RunError, TrainConfig, from_table
 from armillary.train.objectives import LossConfig
 from armillary.train.tables import NONE, unknown_key
 
@@ -36,12 +38,16 @@ class Settings:
 
 
 def settings_of(run: Run) -> Settings:
-    """The settings a run was trained with. Raises: ValueError where its file has been damaged."""
+    """The settings a run was trained with. Raises: RunError for a run of a network of atoms; ValueError where its file
+    has been damaged."""
+    if NETWORK in run.config:
+        raise RunError(f"{run.path} is a run of a network of atoms: use armillary atoms train, predict or check.")
     return from_table(Settings, run.config)
 
 
-def read_file(path: Path) -> dict[str, Any]:
-    """A TOML or YAML file as a table, its keys checked. Raises: ValueError naming the file."""
+def read_file(path: Path, cls: type, measured: Sequence[str] = ()) -> dict[str, Any]:
+    """A TOML or YAML file as a table of the settings ``cls``, its keys checked, without the tables ``measured``, which
+    runs write and nobody chooses. Raises: ValueError naming the file."""
     try:
         text = path.read_text(encoding="utf-8")
         table = _parse(path, text)
@@ -50,7 +56,8 @@ def read_file(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} cannot be read: {reason}.") from error
     if not isinstance(table, dict):
         raise ValueError(f"{path} holds no table, wanted settings such as [data], [model], [train].")
-    _check_keys(Settings, table, "", path)
+    table = {key: value for key, value in table.items() if key not in measured}
+    _check_keys(cls, table, "", path)
     return table
 
 
@@ -82,22 +89,29 @@ def _check_keys(cls: Any, table: dict[str, Any], where: str, path: Path) -> None
             _check_keys(hints[key], value, f"{where}.{key}" if where else key, path)
 
 
-def apply_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
-    """Fill settings from ``--config FILE`` or the run of ``--resume RUN`` where no flag gave them."""
-    from cyclopts.config import Dict
+def settings_file(
+    cls: type, measured: Sequence[str] = ()
+) -> Callable[[App, tuple[str, ...], ArgumentCollection], None]:
+    """What fills the settings ``cls`` of a command from ``--config FILE`` or the run of ``--resume RUN`` where no flag
+    gave them; ``measured``: as for ``read_file``."""
 
-    for option in ("--resume", "--config"):
-        given = [arg for arg in arguments if option in arg.names and arg.tokens]
-        if not given:
-            continue
-        path = Path(given[0].tokens[0].value)
-        if option == "--resume":
-            Run.open(path)
-            path = path / "config.toml"
-        table = _without_null(read_file(path))
-        for command in reversed(commands):  # [train] is a table of settings, not the command of that name
-            table = {command: table}
-        Dict(data=table, source=str(path))(app, commands, arguments)
+    def apply(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+        from cyclopts.config import Dict
+
+        for option in ("--resume", "--config"):
+            given = [arg for arg in arguments if option in arg.names and arg.tokens]
+            if not given:
+                continue
+            path = Path(given[0].tokens[0].value)
+            if option == "--resume":
+                Run.open(path)
+                path = path / "config.toml"
+            table = _without_null(read_file(path, cls, measured))
+            for command in reversed(commands):  # [train] is a table of settings, not the command of that name
+                table = {command: table}
+            Dict(data=table, source=str(path))(app, commands, arguments)
+
+    return apply
 
 
 def _without_null(table: dict[str, Any]) -> dict[str, Any]:

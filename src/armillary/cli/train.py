@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,17 +13,17 @@ from cyclopts import Parameter
 from rich.console import Console
 from torch import nn
 
-import armillary
 from armillary.cli.baseline import best_constant
 from armillary.cli.grid import AUTO, settled_grid
 from armillary.cli.report import finite, print_scores
+from armillary.cli.session import RunPlace, run_place, score, summary
 from armillary.cli.settings import Settings
 from armillary.cli.trained import Trained, load_trained, network_for, save_spec
 from armillary.data import DataConfig, DataError, FieldDataset, open_dataset, with_normalization
 from armillary.models import ModelConfig
 from armillary.nn import SegmentationMetrics
 from armillary.spaces import SphereGrid
-from armillary.train import FitResult, Run, TrainConfig, evaluate, fit, load_weights, make_fabric, to_table
+from armillary.train import FitResult, Run, TrainConfig, fit, load_weights, make_fabric, to_table
 from armillary.train.image_pictures import draw_images
 from armillary.train.objectives import LossConfig, Task, build_loss, build_metrics
 from armillary.train.pictures import Panel, draw_curves, draw_rows, input_panel, regression_panels, segmentation_panels
@@ -76,24 +74,16 @@ def train(
     if task is not None:
         data = replace(data, task=task)
     settings = Settings(grid=settled_grid(grid, data), data=data, model=model, loss=loss, train=train)
-    if resume is not None and run is not None and run != resume:
-        raise ValueError(f"got --run {run} and --resume {resume}: a run is resumed in place, leave --run out.")
-    path = resume or run or Path("runs") / f"{data.source}-{data.task}"
-    launched = "LOCAL_RANK" in os.environ  # a further process of several: its first one made the run
-    existing = Run.open(path) if resume is not None and not launched else None
-    table = to_table(settings)
-    if existing is not None:
-        existing.check_resumable(table)
-    elif resume is None and not launched:
-        Run.check_free(path)
-    return _Session(settings, path, resume is not None).train()
+    place = run_place(run, resume, Path("runs") / f"{data.source}-{data.task}", "armillary train")
+    place.check(place.existing(), to_table(settings))
+    return _Session(settings, place).train()
 
 
 class _Session:
     """One ``armillary train``: opens everything first, so that mistakes show before the run directory is made."""
 
-    def __init__(self, settings: Settings, path: Path, resuming: bool) -> None:
-        self.settings, self.path, self.resuming = settings, path, resuming
+    def __init__(self, settings: Settings, place: RunPlace) -> None:
+        self.settings, self.place = settings, place
         self.fabric = make_fabric(settings.train)
         self.grid = settings.space
         self.train_set = open_dataset(settings.data, self.grid, "train")
@@ -119,13 +109,10 @@ class _Session:
 
     def train(self) -> int:
         self.fabric.launch()
-        first = self.fabric.is_global_zero
-        self.console = Console(quiet=not first)
+        self.console = Console(quiet=not self.fabric.is_global_zero)
         table = to_table(self.settings)
-        run = Run(self.path, table)
-        if first:
-            run = Run.open(self.path) if self.resuming else Run.create(self.path, table)
-            run.update_config(table)
+        run = self.place.open(table, self.fabric)
+        if self.fabric.is_global_zero:
             save_spec(run, self.train_set, self.settings.data)
         self.fabric.barrier()
         self._announce(table)
@@ -155,7 +142,7 @@ class _Session:
             say(f"skipped {name}: {reason}", markup=False)
         if self.no_test:
             say(f"no test split: {self.no_test}", markup=False)
-        say(f"run directory: {self.path}\n", highlight=False)
+        say(f"run directory: {self.place.path}\n", highlight=False)
 
     def _finish(self, run: Run, result: FitResult, seconds: float) -> None:
         load_weights(self.model, run.load_weights("best"), where=str(run.checkpoint_path("best")))
@@ -177,40 +164,19 @@ class _Session:
         self.console.print(f"wrote {run.path / 'result.json'}, {curves}, {samples}", highlight=False)
 
     def _score(self, model: nn.Module, data: FieldDataset) -> dict[str, float]:
-        config = self.settings.train
-        per_process = max(1, config.batch_size // (config.accumulate * self.fabric.world_size))
-        scores = evaluate(
-            model,
-            data,
-            self.loss,
-            self.metrics,
-            fabric=self.fabric,
-            batch_size=per_process,
-            workers=config.workers,
-        )
+        scores = score(self.fabric, self.settings.train, model, data, self.loss, self.metrics)
         if isinstance(self.metrics, SegmentationMetrics):
             for name, value in zip(self.spec.output_names, self.metrics.iou().tolist(), strict=True):
-                (scores or {})[f"iou/{name}"] = value
-        return scores or {}
+                scores[f"iou/{name}"] = value
+        return scores
 
     def _result(self, result: FitResult, scores: dict[str, Any], seconds: float) -> dict[str, Any]:
         return {
             "task": self.spec.task,
             "grid": self.grid.to_dict(),
-            "parameters": sum(p.numel() for p in self.model.parameters()),
             "samples": {"train": len(self.train_set), "valid": len(self.valid_set), "test": len(self.test_set or ())},
-            "epochs": len(result.history),
-            "best_epoch": result.best_epoch,
-            "stopped_early": result.stopped_early,
-            "seconds": round(seconds, 2),
+            **summary(self.model, result, seconds, self.fabric),
             **scores,
-            "versions": {
-                "armillary": armillary.__version__,
-                "torch": torch.__version__,
-                "python": sys.version.split()[0],
-            },
-            "device": str(self.fabric.device),
-            "processes": self.fabric.world_size,
         }
 
 

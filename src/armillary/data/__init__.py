@@ -1,6 +1,16 @@
 """Data on the sphere (digits, MNIST, npz, folders of pictures, netCDF, zarr), images, points and molecules."""
 
-from armillary.data.atom_graphs import AtomGraph, AtomGraphs, atom_graph, collate_atoms, join_graphs, reference_energies
+from armillary.data.atom_files import read_structures
+from armillary.data.atom_graphs import (
+    AtomGraph,
+    AtomGraphs,
+    atom_graph,
+    collate_atoms,
+    graphs_of,
+    join_graphs,
+    reference_energies,
+)
+from armillary.data.atoms_config import AtomsDataConfig, open_structures
 from armillary.data.clouds import Clouds, DrawnClouds, load_psb, turned
 from armillary.data.config import DataConfig
 from armillary.data.image_dataset import ImageDataset
@@ -18,10 +28,12 @@ from armillary.data.spec import DataError, FieldDataset, FieldSpec
 from armillary.data.structures import Structures
 from armillary.data.trajectories import load_npz_trajectory, trajectory_names
 from armillary.data.xyz import read_extxyz
+from armillary.data.xyz_writer import format_extxyz, write_extxyz
 
 __all__ = [
     "AtomGraph",
     "AtomGraphs",
+    "AtomsDataConfig",
     "Bodies",
     "Clouds",
     "DataConfig",
@@ -40,6 +52,8 @@ __all__ = [
     "collate_atoms",
     "coulomb_matrices",
     "denormalize",
+    "format_extxyz",
+    "graphs_of",
     "gravity_systems",
     "image_grid",
     "join_graphs",
@@ -52,13 +66,16 @@ __all__ = [
     "normalized",
     "open_dataset",
     "open_oc20_lmdb",
+    "open_structures",
     "project_image",
     "read_extxyz",
     "read_inputs",
     "read_off",
+    "read_structures",
     "reference_energies",
     "sample_surface",
     "trajectory_names",
     "turned",
     "with_normalization",
+    "write_extxyz",
 ]

@@ -120,7 +120,7 @@ def load_psb(path: str | os.PathLike[str], classes: int, points: int, *, max_gib
 
     An npz with, for s in train and test, ``points_i16_s`` (n, points, 3), 32767 being 1, and ``coarse_s`` (n,), numbers
     of ``coarse_names``. Classes are numbered by their frequency in the training set.
-    Raises: DataError where the file is damaged, lacks an array, or they do not fit.
+    Raises: DataError where the file is damaged, lacks an array, they do not fit, or there are fewer classes or points.
     Source: Shilane et al. 2004; pinned by ``tests/data/test_clouds.py``.
     """
     found = existing_path(path)
@@ -141,7 +141,13 @@ def load_psb(path: str | os.PathLike[str], classes: int, points: int, *, max_gib
             initial=0
         ) < len(arrays["coarse_names"]):
             raise DataError(f"{found}: coarse_{split} does not have a class of coarse_names for each cloud.")
-    kept = np.argsort(-np.bincount(arrays["coarse_train"]), kind="stable")[:classes]
+        stored = arrays[f"points_i16_{split}"].shape[1]
+        if not 1 <= checked_integer("points", points) <= stored:
+            raise DataError(f"{found}: got points = {points}, the clouds of {split} have {stored}.")
+    counts = np.bincount(arrays["coarse_train"].astype(np.int64))
+    if not 1 <= checked_integer("classes", classes) <= np.count_nonzero(counts):
+        raise DataError(f"{found}: got classes = {classes}, the training clouds have {np.count_nonzero(counts)}.")
+    kept = np.argsort(-counts, kind="stable")[:classes]
     named = tuple(str(name) for name in arrays["coarse_names"][kept])
     splits = []
     for split in ("train", "test"):

@@ -43,7 +43,8 @@ def load_modelnet40(
     labels = np.concatenate([t[1] for t in tables])
     names_file = (found if found.is_dir() else found.parent) / "shape_names.txt"
     if names_file.is_file():
-        names = tuple(names_file.read_text(encoding="utf-8", errors="replace").split())
+        lines = names_file.read_text(encoding="utf-8", errors="replace").splitlines()
+        names = tuple(line.strip() for line in lines if line.strip())
     else:
         names = tuple(str(k) for k in range(int(labels.max(initial=0)) + 1))
     try:
@@ -84,7 +85,8 @@ def _read_h5(h5py: Any, path: Path, points: int, max_gib: float) -> tuple[np.nda
 def _read_table(h5py: Any, file: Any, path: Path, name: str, max_gib: float) -> np.ndarray:
     link = file.get(name, getlink=True)
     table = file.get(name) if isinstance(link, h5py.HardLink) else None
-    if not isinstance(table, h5py.Dataset) or table.external or table.is_virtual or table.dtype.kind not in "iuf":
+    own = isinstance(table, h5py.Dataset) and table.shape is not None and not (table.external or table.is_virtual)
+    if table is None or not own or table.dtype.kind not in "iuf":
         raise DataError(f"{path}: no table of numbers {name!r} of its own in this file; it has {sorted(file)[:9]}.")
     if table.size * table.dtype.itemsize > max_gib * 2**30:
         raise DataError(f"{path}: {name!r} of shape {table.shape} is over max_gib = {max_gib:g}.")

@@ -20,6 +20,7 @@ from torch import Tensor
 from armillary.data.arrays import open_npz, read_array
 from armillary.data.draws import keyed_generator
 from armillary.data.nbody_kernels import kick_drift, kick_drift_kick
+from armillary.data.replacing import replacing
 from armillary.data.spec import DataError
 from armillary.ops.integers import checked_indices, checked_integer
 
@@ -82,7 +83,7 @@ def charged_systems(
     System i is a function of ``seed`` and i, whatever ``count``, up to rounding that close encounters magnify: another
     processor may send a few bodies elsewhere. ``cache``: an npz that is read where it holds these systems, and else
     written, whole or not at all. 7000 systems take some 15 seconds; ``progress`` shows a bar on a terminal.
-    Raises: ValueError for other numbers; DataError for a cache of other systems, or one that is damaged.
+    Raises: ValueError for other numbers; DataError for a cache of other systems, one that is damaged, or in no folder.
     Source: Kipf et al. 2018 (arXiv 1802.04687) in the 3-D form of Fuchs et al. 2020 and Satorras et al. 2021 (arXiv
     2102.09844); pinned against a direct simulation by ``tests/data/test_nbody.py``.
     """
@@ -162,6 +163,8 @@ def _simulated(
     path = Path(cache) if cache is not None else None
     if path is not None and path.exists():
         return _read(path, law, key, count)
+    if path is not None and not path.parent.is_dir():
+        raise DataError(f"{path}: there is no folder {path.parent} to keep the systems in: make it.")
     x, v, charges = (np.empty((count, *shape)) for shape in ((3, bodies), (3, bodies), (bodies,)))
     for i in range(count):
         position, velocity, charges[i] = start(keyed_generator(f"nbody-{law.name}", seed, i))
@@ -192,16 +195,9 @@ def _bar(chunks: Iterable[int], description: str, progress: bool) -> Iterable[in
 
 def _write(path: Path, law: _Law, key: np.ndarray, charges: np.ndarray, out: np.ndarray) -> None:
     """Whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     arrays: dict[str, Any] = dict(zip(("positions", "velocities", "forces"), out, strict=True))
-    try:
-        with open(partial, "wb") as file:
-            np.savez_compressed(file, key=key, law=np.array(law.name), charges=charges, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as file:
+        np.savez_compressed(file, key=key, law=np.array(law.name), charges=charges, **arrays)
 
 
 def _read(path: Path, law: _Law, key: np.ndarray, count: int) -> Bodies:

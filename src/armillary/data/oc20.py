@@ -82,7 +82,7 @@ class LmdbStructures(Dataset[Structures]):
             content = transaction.get(key)
         try:
             return _structure(_entry(content), self.energy)
-        except (RefusedPickle, DataError, KeyError, TypeError, ValueError) as error:
+        except (RefusedPickle, DataError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise DataError(f"{self.name(index)} cannot be read: {error}.") from error
 
     def read(self, numbers: Sequence[int] | None = None, *, on_bad: OnBad = "stop") -> Structures:

@@ -65,10 +65,27 @@ def read_plain_pickle(content: bytes) -> Any:
     """What a pickle of plain values, numpy arrays, torch tensors (as arrays) and PyTorch Geometric ``Data`` (as
     ``Record``) holds.
 
-    Raises: RefusedPickle for any other name or instruction, and for damaged data.
+    Raises: RefusedPickle for any other name or instruction, for damaged data, and for what unfolds to more parts than
+    it has bytes.
     Source: the instructions are those that Python's ``pickletools`` documents; pinned by ``tests/data/test_oc20.py``.
     """
-    return _finished(_interpret(io.BytesIO(content), {}))
+    found = _finished(_interpret(io.BytesIO(content), {}))
+    _check_size(found, len(content))
+    return found
+
+
+def _check_size(value: Any, most: int) -> None:
+    """A few bytes can name one list so often that it unfolds to any size: no more parts than bytes."""
+    open_ = [value]
+    while open_:
+        item = open_.pop()
+        most -= 1
+        if most < 0:
+            raise RefusedPickle("a value with more parts than the pickle has bytes, one of them named again and again")
+        if isinstance(item, dict):
+            open_ += item.values()
+        elif isinstance(item, list | tuple):
+            open_ += item
 
 
 def _interpret(stream: io.BytesIO, storages: dict[str, Any]) -> Any:

@@ -88,7 +88,12 @@ def _files(path: Path) -> Iterator[tuple[str, str]]:
     """Names and contents, in order of names in a folder, as they come in an archive."""
     if path.is_dir():
         for file in sorted(path.glob("*.xyz")):
-            yield str(file), file.read_bytes()[:_LARGEST].decode("ascii", "replace")
+            try:
+                with open(file, "rb") as stream:
+                    text = stream.read(_LARGEST).decode("ascii", "replace")
+            except OSError as error:
+                raise DataError(f"{file}: cannot be read ({error}).") from error
+            yield str(file), text
         return
     try:
         with tarfile.open(path, "r|*") as archive:
@@ -120,11 +125,13 @@ def _molecule(text: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     z = np.array([atomic_number(row[0]) for row in rows], dtype=np.int64)
     try:
         table = np.array([[v.replace("*^", "e") for v in row[1:]] for row in rows], dtype=np.float64)
-        values = np.array(head[1:], dtype=np.float64)
+        values = np.array([v.replace("*^", "e") for v in head[1:]], dtype=np.float64)
     except ValueError as error:
         raise DataError(f"not a number: {error}.") from error
     if not (np.isfinite(table).all() and np.isfinite(values).all()):
         raise DataError("holds numbers that are not finite.")
+    if values[0] != np.round(values[0]) or abs(values[0]) > 1 << 53:
+        raise DataError(f"line 2: got {head[1][:40]!r}, wanted the whole number of a molecule.")
     return z, table, values
 
 

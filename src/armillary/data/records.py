@@ -9,6 +9,7 @@ import numpy as np
 from armillary.data.config import DataConfig
 from armillary.data.maps import GlobalMap
 from armillary.data.spec import DataError, Split
+from armillary.data.splits import split_ends
 
 LATITUDE_NAME = "sin2_latitude"
 
@@ -94,11 +95,7 @@ def split_indices(n: int, config: DataConfig, split: Split, own_test: bool = Fal
         train, valid, test = config.fractions
         if own_test:
             train, valid, test = train / (train + valid), valid / (train + valid), 0.0
-        ends = np.round(np.cumsum([0.0, train, valid, test]) * n).astype(int)
-        if n >= 3 and not own_test:  # every part asked for has a record
-            for k, part in enumerate((train, valid, test)):
-                if part > 0 and ends[k + 1] == ends[k]:
-                    ends[1:3] = np.clip(ends[1:3], [1, 2], [n - 2, n - 1])
+        ends = split_ends(n, (train, valid, test))
         in_order = config.split_by == "order" or (config.split_by == "auto" and config.source == "climate")
         order = np.arange(n) if in_order else np.random.default_rng(config.split_seed).permutation(n)
         k = {"train": 0, "valid": 1, "test": 2}[split]

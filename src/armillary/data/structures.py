@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from types import MappingProxyType
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -108,11 +109,11 @@ class Structures:
     def __getitem__(self, which: int | slice | Tensor | Sequence[int]) -> Structures:
         """Those structures, in that order. Raises: IndexError for one that is not there."""
         n = len(self)
-        if isinstance(which, int):
+        if isinstance(which, int | np.integer):
             if not -n <= which < n:
                 raise IndexError(f"got structure {which} of {n}.")
-            which = [which % n]
-        numbers = torch.arange(n)[which]
+            which = [int(which) % n]
+        numbers = torch.arange(n)[which].reshape(-1)
         sizes = self.sizes[numbers]
         starts = self.offsets[:-1][numbers]
         offsets = torch.cat([torch.zeros(1, dtype=torch.int64), sizes.cumsum(0)])

@@ -27,7 +27,8 @@ _ENTRY = re.compile(
     r"""\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([^\s=]+?))\s*"""  # a key
     r"""(?:=\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|\{([^{}]*)\}|(\[[^=]*?\](?=\s|$))|(\S*)))?(?=\s|$)"""
 )
-_KINDS: dict[str, type] = {"R": np.float64, "I": np.int64, "S": np.str_, "L": np.bool_}
+# texts as objects: an array of texts would give every atom the room of the longest
+_KINDS: dict[str, type] = {"R": np.float64, "I": np.int64, "S": object, "L": np.bool_}
 _BOOLS = {"T": True, "F": False, "TRUE": True, "FALSE": False}
 
 

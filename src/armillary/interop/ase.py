@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from armillary.data.atom_graphs import AtomGraph
-from armillary.models.atoms import AtomsConfig, build_atoms_model
+from armillary.interop.atoms_run import load_network
 from armillary.spaces.points import Neighbours, radius_graph
-from armillary.train import Run, RunError, from_table, load_weights
+from armillary.train import Run
 
 try:
     from ase.calculators.calculator import Calculator as AseCalculator
@@ -24,9 +24,6 @@ except ImportError as error:
 
 if TYPE_CHECKING:
     from ase import Atoms
-
-NETWORK = "network"
-"""The table of a run's settings that holds its ``AtomsConfig``."""
 
 
 class Calculator(AseCalculator):
@@ -58,13 +55,9 @@ class Calculator(AseCalculator):
         if dtype not in ("float32", "float64") or not skin >= 0:
             raise ValueError(f"got dtype = {dtype!r} and skin = {skin}, wanted float32 or float64, and a length >= 0.")
         run = run if isinstance(run, Run) else Run.open(run)
-        if NETWORK not in run.config:
-            raise RunError(f"{run.path} has no [{NETWORK}] in its settings: it is no run of a network of atoms.")
-        self.config = from_table(AtomsConfig, run.config[NETWORK], NETWORK)
-        self.network = build_atoms_model(self.config)
-        load_weights(self.network, run.load_weights(checkpoint), where=str(run.checkpoint_path(checkpoint)))
+        self.config, self.network = load_network(run, checkpoint)
         self.dtype, self.device, self.skin = getattr(torch, dtype), torch.device(device), float(skin)
-        self.network.to(self.device, self.dtype).eval().requires_grad_(False)
+        self.network.to(self.device, self.dtype)
         self._graph: tuple[Atoms, Neighbours] | None = None
 
     @property
@@ -99,7 +92,8 @@ class Calculator(AseCalculator):
         unknown = sorted(set(charges.tolist()) - set(self.config.elements))
         if unknown:
             raise ValueError(f"got atoms with atomic numbers {unknown}, the run knows {list(self.config.elements)}.")
-        positions = torch.from_numpy(atoms.positions)
+        # from the middle: float32 keeps differences where coordinates are large, and nothing else is looked at
+        positions = torch.from_numpy(atoms.positions - atoms.positions.sum(0) / max(1, len(atoms)))
         to = {"device": self.device, "dtype": self.dtype}
         batch = torch.zeros(len(charges), dtype=torch.int64, device=self.device)
         index = edges.edge_index.to(self.device)

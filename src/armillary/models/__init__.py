@@ -1,6 +1,6 @@
 """The papers' networks, and one configuration that builds any of them."""
 
-from armillary.models.atoms import AtomsConfig, build_atoms_model
+from armillary.models.atoms import AtomsConfig, AtomsModelConfig, build_atoms_model
 from armillary.models.config import ModelConfig, build_model
 from armillary.models.egnn import EGNN
 from armillary.models.forces import ConservativeForces, DirectForces
@@ -30,6 +30,7 @@ __all__ = [
     "AllCNNC",
     "AtomSum",
     "AtomsConfig",
+    "AtomsModelConfig",
     "ConservativeForces",
     "DirectForces",
     "DiscoClassifier",

@@ -13,19 +13,15 @@ from armillary.models.scn import SCN
 
 
 @dataclass(frozen=True)
-class AtomsConfig:
-    """A network of atoms, its size, and what was measured on the structures it is trained on.
+class AtomsModelConfig:
+    """A network of atoms and its size: what is chosen; ``AtomsConfig`` adds what is measured.
 
-    Raises: ValueError for other than one reference for each element, or direct forces of the invariant network.
+    Raises: ValueError for direct forces of the invariant network.
     """
 
     name: Literal["escn", "scn", "invariant"] = "escn"
     """escn and scn: functions on the sphere, messages that commute with turns of the edge's frame, or that do not;
     invariant: distances alone."""
-    elements: tuple[int, ...] = (1, 6, 7, 8)
-    """Atomic numbers that occur."""
-    references: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
-    """The energy of an atom of each element, eV, added to what the network gives (see data.reference_energies)."""
     channels: int = 32
     """Channels of each atom."""
     layers: int = 2
@@ -48,6 +44,23 @@ class AtomsConfig:
     """Forces as derivatives of the energy, or by a head of their own (escn, scn)."""
     reflections: bool = True
     """Whether messages commute with reflections (escn)."""
+
+    def __post_init__(self) -> None:
+        if self.name == "invariant" and self.forces == "direct":
+            raise ValueError("network: an invariant network has no directions for direct forces: use conservative.")
+
+
+@dataclass(frozen=True)
+class AtomsConfig(AtomsModelConfig):
+    """A network of atoms, its size, and what was measured on the structures it is trained on.
+
+    Raises: ValueError for other than one reference for each element, or direct forces of the invariant network.
+    """
+
+    elements: tuple[int, ...] = (1, 6, 7, 8)
+    """Atomic numbers that occur."""
+    references: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
+    """The energy of an atom of each element, eV, added to what the network gives (see data.reference_energies)."""
     neighbours: float = 10.0
     """Mean number of neighbours, by whose root sums of messages are divided."""
     scale: float = 1.0
@@ -58,8 +71,7 @@ class AtomsConfig:
             raise ValueError(
                 f"network: got {len(self.references)} references of {len(self.elements)} elements, wanted one for each."
             )
-        if self.name == "invariant" and self.forces == "direct":
-            raise ValueError("network: an invariant network has no directions for direct forces: use conservative.")
+        super().__post_init__()
 
     def reference_table(self) -> dict[int, float]:
         """The reference of each element, by atomic number."""

@@ -8,7 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from armillary.nn.edge_checks import check_edges
 from armillary.ops.integers import checked_integer
+from armillary.ops.sums import sum_by
 
 
 class EGNN(nn.Module):
@@ -22,7 +24,9 @@ class EGNN(nn.Module):
 
     Shapes: features (P, features), positions and velocities (P, 3), edge_index (2, E), edge_scalars (E, edge_scalars)
     → positions (P, 3). Commutes with O(3) and translations to rounding.
-    Raises: ValueError for sizes < 1, or shapes that do not fit.
+    Each layer takes lengths to the third power: points that are far apart, in its unit, leave the range of numbers in a
+    few layers, which is an error (not looked for while compiling).
+    Raises: ValueError for sizes < 1, shapes that do not fit, or positions that are or become not finite.
     Source: Satorras et al. 2021, arXiv 2102.09844, equations 3 to 7; pinned by ``tests/models/test_egnn.py``.
     """
 
@@ -48,16 +52,23 @@ class EGNN(nn.Module):
                 f"features, positions and velocities have shapes {tuple(features.shape)}, {tuple(positions.shape)}, "
                 f"{tuple(velocities.shape)}, wanted ({P}, {self.features}), ({P}, 3), ({P}, 3)."
             )
+        check_edges(features, edge_index)
         scalars = positions.new_zeros(edge_index.shape[1], 0) if edge_scalars is None else edge_scalars
         if scalars.shape != (edge_index.shape[1], self.edge_scalars):
             raise ValueError(
                 f"edge_scalars have shape {tuple(scalars.shape)}, wanted ({edge_index.shape[1]}, {self.edge_scalars})."
             )
         h, x = self.embedding(features), positions
-        count = positions.new_zeros(P).index_add(0, edge_index[1], positions.new_ones(edge_index.shape[1]))
+        count = sum_by(edge_index[1], positions.new_ones(edge_index.shape[1]), P)
         share = count.clamp(min=1).reciprocal()[:, None]
         for layer in self.layers:
             h, x = layer(h, x, velocities, edge_index, scalars, share)
+        if not torch.compiler.is_compiling() and not bool(x.isfinite().all()):
+            largest = float(positions.detach().abs().max())
+            raise ValueError(
+                f"EGNN moved points to where no {x.dtype} is, from coordinates up to {largest:.3g}: scale positions "
+                f"and velocities to order one, and look for a value that was not finite before."
+            )
         return x
 
 
@@ -80,6 +91,6 @@ class _EGNNLayer(nn.Module):
         source, target = edges
         r = x[target] - x[source]
         m = self.message(torch.cat([h[target], h[source], r.square().sum(1, keepdim=True), scalars], 1))
-        moved = torch.zeros_like(x).index_add(0, target, r * self.along(m)) * share
-        received = torch.zeros_like(h).index_add(0, target, m)
+        moved = sum_by(target, r * self.along(m), len(x)) * share
+        received = sum_by(target, m, len(h))
         return h + self.update(torch.cat([h, received], 1)), x + self.drift(h) * v + moved

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from armillary.nn.edge_checks import check_edges
 from armillary.nn.energies import EnergyForces
 from armillary.ops.constants import ConstantModule
 from armillary.ops.integers import checked_integer
+from armillary.ops.sums import sum_by
 
 
 class ElementEmbedding(ConstantModule):
@@ -45,11 +47,6 @@ class ElementEmbedding(ConstantModule):
 
     def extra_repr(self) -> str:
         return f"elements={self.elements}"
-
-
-def sum_by(index: Tensor, values: Tensor, count: int) -> Tensor:
-    """Sums of the rows of ``values`` (n, ...) with equal ``index`` (n,): (count, ...)."""
-    return values.new_zeros(count, *values.shape[1:]).index_add(0, index, values)
 
 
 def structure_of(charges: Tensor, batch: Tensor | None) -> Tensor:
@@ -147,7 +144,6 @@ def _check_graph(charges: Tensor, positions: Tensor, edge_index: Tensor, offsets
         raise ValueError(
             f"positions have shape {tuple(positions.shape)}, wanted ({len(charges)}, 3), one of each charge."
         )
-    if edge_index.ndim != 2 or len(edge_index) != 2 or edge_index.dtype != torch.int64:
-        raise ValueError(f"edge_index has shape {tuple(edge_index.shape)}, {edge_index.dtype}, wanted (2, E) int64.")
+    check_edges(positions, edge_index)
     if offsets is not None and tuple(offsets.shape) != (edge_index.shape[1], 3):
         raise ValueError(f"offsets have shape {tuple(offsets.shape)}, wanted ({edge_index.shape[1]}, 3), one an edge.")

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from armillary.models.forces import ElementEmbedding, structure_of, sum_by
+from armillary.models.forces import ElementEmbedding, structure_of
 from armillary.nn.dense import dense
 from armillary.nn.radial import GaussianSmearing, PolynomialCutoff, lengths
-from armillary.ops.integers import checked_integer
+from armillary.ops.integers import checked_integer, checked_positive
+from armillary.ops.sums import sum_by
 
 
 class InvariantNetwork(nn.Module):
@@ -41,7 +42,7 @@ class InvariantNetwork(nn.Module):
     ) -> None:
         super().__init__()
         checked_integer("layers", layers, 1)
-        self.neighbours, self.scale = _positive("neighbours", neighbours), _positive("scale", scale)
+        self.neighbours, self.scale = checked_positive("neighbours", neighbours), checked_positive("scale", scale)
         self.embedding = ElementEmbedding(elements, checked_integer("channels", channels, 1))
         self.shift = ElementEmbedding(elements, 1)
         nn.init.zeros_(self.shift.embedding.weight)
@@ -64,9 +65,3 @@ class InvariantNetwork(nn.Module):
 
     def extra_repr(self) -> str:
         return f"neighbours={self.neighbours:g}, scale={self.scale:g}"
-
-
-def _positive(name: str, value: float) -> float:
-    if not 0 < value < math.inf:
-        raise ValueError(f"got {name} = {value}, wanted a number > 0.")
-    return float(value)

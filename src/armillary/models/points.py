@@ -22,7 +22,9 @@ def nearest(centres: Tensor, positions: Tensor, neighbours: int, cutoff: float =
     B, N = positions.shape[:2]
     if not 1 <= neighbours <= N:
         raise ValueError(f"got neighbours = {neighbours} of {N} points, wanted 1 to {N}.")
-    distances, found = torch.cdist(centres.detach(), positions.detach()).topk(neighbours, largest=False)
+    # by differences: as |x|² - 2xy + |y|² a point of a wide cloud would lie some way off itself
+    distances = torch.cdist(centres.detach(), positions.detach(), compute_mode="donot_use_mm_for_euclid_dist")
+    distances, found = distances.topk(neighbours, largest=False)
     table = found + N * torch.arange(B, device=positions.device)[:, None, None]
     return torch.where(distances < cutoff, table, -1).flatten(0, 1)
 
@@ -64,8 +66,7 @@ class SteerablePointClassifier(nn.Module):
         self.head = nn.Sequential(nn.Linear(4 * channels, hidden), nn.GELU(), nn.Linear(hidden, classes))
 
     def forward(self, positions: Tensor) -> Tensor:
-        check_clouds(positions)
-        positions = positions - positions.mean(1, keepdim=True)
+        positions = centred_clouds(positions)
         flat = positions.flatten(0, 1)
         x = torch.cat([torch.ones_like(flat[:, :1]), 3**0.5 * flat[:, [1, 2, 0]]], 1)
         for conv, activation in zip(self.convs, self.activations, strict=True):
@@ -73,9 +74,7 @@ class SteerablePointClassifier(nn.Module):
             neighbours = nearest(centres, positions, self.neighbours)
             x = activation(conv(x, positions.flatten(0, 1), neighbours, centres.flatten(0, 1)))
             positions = centres
-        scalars, vectors = self.degrees.split(x)
-        lengths = (vectors.square().sum(-2) + 1e-6).sqrt()
-        features = torch.cat([scalars[..., 0, :], lengths], 1).unflatten(0, positions.shape[:2])
+        features = invariants(self.degrees, x).unflatten(0, positions.shape[:2])
         return self.head(torch.cat([features.mean(1), features.amax(1)], 1))
 
 
@@ -100,12 +99,20 @@ class PlainPointClassifier(nn.Module):
         self.head = nn.Sequential(nn.Linear(2 * widths[-1], hidden), nn.GELU(), nn.Linear(hidden, classes))
 
     def forward(self, positions: Tensor) -> Tensor:
-        check_clouds(positions)
-        features = self.points(positions - positions.mean(1, keepdim=True))
+        features = self.points(centred_clouds(positions))
         return self.head(torch.cat([features.mean(1), features.amax(1)], 1))
 
 
-def check_clouds(positions: Tensor) -> None:
-    """Raises: ValueError unless positions are (clouds, points, 3)."""
-    if positions.ndim != 3 or positions.shape[2] != 3:
-        raise ValueError(f"positions have shape {tuple(positions.shape)}, wanted (clouds, points, 3).")
+def invariants(degrees: Degrees, x: Tensor) -> Tensor:
+    """The scalars and the lengths of all other channels of features (..., degrees.size): (..., degrees.count)."""
+    parts = zip(degrees.split(x), degrees.degrees, strict=True)
+    return torch.cat([p[..., 0, :] if l == 0 else (p.square().sum(-2) + 1e-6).sqrt() for p, l in parts], -1)
+
+
+def centred_clouds(positions: Tensor) -> Tensor:
+    """Clouds (B, N, 3) from their means. Raises: ValueError for another shape, or clouds without points."""
+    if positions.ndim != 3 or positions.shape[2] != 3 or positions.shape[1] == 0:
+        raise ValueError(
+            f"positions have shape {tuple(positions.shape)}, wanted (clouds, points, 3) of one point or more."
+        )
+    return positions - positions.mean(1, keepdim=True)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from armillary.groups import SO3, Degrees, SO3Signals, solid_rule
-from armillary.models.points import check_clouds, nearest
+from armillary.models.points import centred_clouds, invariants, nearest
 from armillary.nn import NormReLU, PointConv, RotationMLP, SignalBatchNorm
 from armillary.ops.integers import checked_integer
 
@@ -83,7 +83,7 @@ class SE3Classifier(nn.Module):
     ``SE3SeparableConv``, after the first; ``subsample``: ``farthest_points`` or ``first_points``.
     Shapes: (B, N, 3) → (B, classes). Invariant under motions of space up to the quadrature of ``sampled_mlp``; exact
     with ``norm_relu``.
-    Raises: ValueError for no cutoff, sizes < 1, or positions of another shape.
+    Raises: ValueError for too few cutoffs, sizes < 1, no points, or positions of another shape.
     Source: after Poulenard, Ovsjanikov & Guibas 2022, arXiv 2211.15903; pinned by ``tests/models/test_se3.py``.
     """
 
@@ -109,7 +109,7 @@ class SE3Classifier(nn.Module):
         self.head = nn.Sequential(nn.Linear(sizes, hidden), nn.GELU(), nn.Linear(hidden, classes))
 
     def forward(self, positions: Tensor) -> Tensor:
-        _, x = self.body(_centred(positions))[-1]
+        _, x = self.body(centred_clouds(positions))[-1]
         features = invariants(self.signals.degrees, x)
         return self.head(torch.cat([features.mean(1), features.amax(1)], 1))
 
@@ -118,11 +118,12 @@ class SE3Segmenter(nn.Module):
     """Class scores of each point of a cloud, the same when the cloud is moved or turned: part segmentation.
 
     Down as ``SE3Classifier``, whose arguments these are, after a first convolution at all points; then up, by
-    convolutions from coarse points to fine ones, whose output is added to what was there on the way down. Each point's
-    scalars and lengths, and the mean over the cloud of the coarsest ones, go through two dense layers.
+    convolutions from coarse points to fine ones, over the eight nearest at most, with cutoffs half as wide again, whose
+    output is added to what was there on the way down. Each point's scalars and lengths, and the mean over the cloud of
+    the coarsest ones, go through two dense layers.
 
     Shapes: (B, N, 3) → (B, N, classes). Commutes with permutations of the points where ``subsample`` does.
-    Raises: ValueError for no cutoff, sizes < 1, or positions of another shape.
+    Raises: ValueError for too few cutoffs, sizes < 1, no points, or positions of another shape.
     Source: after Poulenard, Ovsjanikov & Guibas 2022, arXiv 2211.15903; pinned by ``tests/models/test_se3.py``.
     """
 
@@ -157,7 +158,7 @@ class SE3Segmenter(nn.Module):
         self.head = nn.Sequential(nn.Linear(sizes, hidden), nn.GELU(), nn.Linear(hidden, classes))
 
     def forward(self, positions: Tensor) -> Tensor:
-        levels = self.body(_centred(positions))
+        levels = self.body(centred_clouds(positions))
         coarse, x = levels.pop()
         whole = invariants(self.signals.degrees, x).mean(1, keepdim=True)
         for conv, activation in zip(reversed(self.up), reversed(self.activations), strict=True):
@@ -216,14 +217,3 @@ def _convolved(
     table = nearest(centres, positions, min(neighbours, positions.shape[1]), cutoff)
     y = conv(x.flatten(0, 1), positions.flatten(0, 1), table, centres.flatten(0, 1))
     return y.unflatten(0, centres.shape[:2])
-
-
-def invariants(degrees: Degrees, x: Tensor) -> Tensor:
-    """The scalars and the lengths of all other channels of features (..., degrees.size): (..., degrees.count)."""
-    parts = zip(degrees.split(x), degrees.degrees, strict=True)
-    return torch.cat([p[..., 0, :] if l == 0 else (p.square().sum(-2) + 1e-6).sqrt() for p, l in parts], -1)
-
-
-def _centred(positions: Tensor) -> Tensor:
-    check_clouds(positions)
-    return positions - positions.mean(1, keepdim=True)

@@ -6,7 +6,6 @@ Shape legend: P points, E edges.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -19,12 +18,12 @@ from armillary.models.segnn import (
     SteerableMLP,
     check_graph,
     chosen,
-    edge_lengths,
     node_attributes,
     steerable_attributes,
 )
 from armillary.nn.gate import Gate
-from armillary.ops.integers import checked_integer
+from armillary.nn.radial import lengths
+from armillary.ops.integers import checked_integer, checked_positive
 
 
 class SEConv(nn.Module):
@@ -61,14 +60,13 @@ class SEConv(nn.Module):
         super().__init__()
         chosen("convolution", convolution, ("linear", "nonlinear"))
         checked_integer("layers", layers, 1)
-        if not 0 < neighbours < math.inf:
-            raise ValueError(f"got neighbours = {neighbours}, wanted a number > 0.")
         self.irreps_in, self.irreps_out, self.hidden = Irreps(irreps_in), Irreps(irreps_out), Irreps(hidden)
         self.lmax, self.edge_scalars = (
             checked_integer("lmax", lmax, 0),
             checked_integer("edge_scalars", edge_scalars, 0),
         )
-        self.convolution, self.neighbours, self.in_channels = convolution, float(neighbours), self.irreps_in.dim
+        self.convolution, self.in_channels = convolution, self.irreps_in.dim
+        self.neighbours = checked_positive("neighbours", neighbours)
         attributes, self.gate = Irreps.natural(self.lmax), Gate(self.hidden)
         before: Sequence[Irreps] = [] if convolution == "linear" else [self.hidden]
         widths = [*before, self.gate.irreps_in]
@@ -89,8 +87,8 @@ class SEConv(nn.Module):
         check_graph(self, features, positions, edge_index, edge_scalars, node_vectors)
         source, target = edge_index
         r = positions[source] - positions[target]
-        lengths = edge_lengths(r)
-        scalars = lengths if edge_scalars is None else torch.cat([lengths, edge_scalars], 1)
+        d = lengths(r)[:, None]
+        scalars = d if edge_scalars is None else torch.cat([d, edge_scalars], 1)
         of_edges = steerable_attributes(r[:, None], self.lmax)
         of_nodes = node_attributes(of_edges, target, positions, node_vectors, self.lmax)
         f = self.embedding(features, of_nodes)

@@ -13,10 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from armillary.groups import Irreps, O3Irrep
+from armillary.nn.edge_checks import check_edges
 from armillary.nn.gate import Gate
+from armillary.nn.radial import lengths
 from armillary.nn.tensor_product import TensorProduct
-from armillary.ops.integers import checked_integer
+from armillary.ops.integers import checked_integer, checked_positive
 from armillary.ops.real_harmonics import spherical_harmonics
+from armillary.ops.sums import mean_by, sum_by
 
 
 def steerable_attributes(vectors: Tensor, lmax: int) -> Tensor:
@@ -35,7 +38,7 @@ def centred(positions: Tensor, batch: Tensor | None = None, graphs: int = 1) -> 
     """
     if batch is None:
         return positions - positions.mean(0, keepdim=True)
-    return positions - _pooled(positions, batch, graphs, "mean")[batch]
+    return positions - mean_by(batch, positions, graphs)[batch]
 
 
 def centred_as_published(positions: Tensor) -> Tensor:
@@ -122,7 +125,7 @@ class PairMessages(nn.Module):
             if point is not None and neighbour is not None:  # f has this irrep
                 both = point[edge_index[1]] + neighbour[edge_index[0]]
                 mixed[-1] = both if edge is None else both + edge
-        return _summed(self.mlp.of_mixed(mixed, attributes), edge_index[1], len(f))
+        return sum_by(edge_index[1], self.mlp.of_mixed(mixed, attributes), len(f))
 
 
 class NonlinearMessages(PairMessages):
@@ -135,7 +138,8 @@ class NonlinearMessages(PairMessages):
 class LinearMessages(nn.Module):
     """``Σ_j W(s_ij, a_ij) f_j``: linear in the features, as steerable convolutions (tensor field networks) have them.
 
-    W is a ``TensorProduct`` whose paths and channels are weighted by an MLP of the scalars of the edge. Shapes as for
+    W is a ``TensorProduct`` whose paths and channels are weighted by an MLP of the scalars of the edge, its length
+    among them: where lengths are not of order one, each layer multiplies features by them. Shapes as for
     ``NonlinearMessages``.
     """
 
@@ -148,7 +152,7 @@ class LinearMessages(nn.Module):
     def forward(self, f: Tensor, scalars: Tensor, attributes: Tensor, edge_index: Tensor) -> Tensor:
         weights = self.radial(scalars)[:, None].split(self.sizes, -1)
         mixed = [h[edge_index[0]] * w for h, w in zip(self.product.mix(f), weights, strict=True) if h is not None]
-        return _summed(self.product.contract(mixed, attributes), edge_index[1], len(f))
+        return sum_by(edge_index[1], self.product.contract(mixed, attributes), len(f))
 
 
 class SEGNN(nn.Module):
@@ -203,9 +207,7 @@ class SEGNN(nn.Module):
         chosen("attributes", attributes, ("both", "edges"))
         chosen("pool", pool, ("none", "sum", "mean"))
         self.irreps_in, self.irreps_out, self.hidden = Irreps(irreps_in), Irreps(irreps_out), Irreps(hidden)
-        if not 0 < neighbours < math.inf:
-            raise ValueError(f"got neighbours = {neighbours}, wanted a number > 0.")
-        self.neighbours = float(neighbours)
+        self.neighbours = checked_positive("neighbours", neighbours)
         self.attributes, self.pool, self.in_channels = attributes, pool, self.irreps_in.dim
         sent = self.hidden if sent is None else Irreps(sent)
         of_edges = Irreps.natural(self.lmax)
@@ -229,11 +231,11 @@ class SEGNN(nn.Module):
         batch: Tensor | None = None,
         graphs: int | None = None,
     ) -> Tensor:
-        self._check(features, positions, edge_index, edge_scalars, node_vectors)
+        self._check(features, positions, edge_index, edge_scalars, node_vectors, edge_vectors)
         source, target = edge_index
         r = positions[source] - positions[target]
-        lengths = edge_lengths(r)
-        scalars = lengths if edge_scalars is None else torch.cat([lengths, edge_scalars], 1)
+        d = lengths(r)[:, None]
+        scalars = d if edge_scalars is None else torch.cat([d, edge_scalars], 1)
         vectors = r[:, None] if edge_vectors is None else torch.cat([r[:, None], edge_vectors], 1)
         of_edges = steerable_attributes(vectors, self.lmax) / vectors.shape[1]
         of_nodes = self._node_attributes(of_edges, target, positions, node_vectors)
@@ -245,9 +247,11 @@ class SEGNN(nn.Module):
         if self.pool == "none":
             return y
         batch = edge_index.new_zeros(len(y)) if batch is None else batch
+        if batch.shape != y.shape[:1]:
+            raise ValueError(f"batch has shape {tuple(batch.shape)}, wanted ({len(y)},), the graph of each point.")
         if graphs is None:
             graphs = int(batch.max()) + 1 if len(batch) else 0
-        return _pooled(y, batch, graphs, self.pool)
+        return (sum_by if self.pool == "sum" else mean_by)(batch, y, graphs)
 
     def _node_attributes(self, a: Tensor, target: Tensor, positions: Tensor, vectors: Tensor | None) -> Tensor:
         if self.attributes == "edges":
@@ -255,17 +259,24 @@ class SEGNN(nn.Module):
         return node_attributes(a, target, positions, vectors, self.lmax)
 
     def _check(
-        self, x: Tensor, positions: Tensor, edges: Tensor, scalars: Tensor | None, vectors: Tensor | None
+        self,
+        x: Tensor,
+        positions: Tensor,
+        edges: Tensor,
+        scalars: Tensor | None,
+        vectors: Tensor | None,
+        of_edges: Tensor | None,
     ) -> None:
         check_graph(self, x, positions, edges, scalars, vectors)
+        if of_edges is not None and (of_edges.ndim != 3 or of_edges.shape[::2] != (edges.shape[1], 3)):
+            raise ValueError(f"edge_vectors have shape {tuple(of_edges.shape)}, wanted ({edges.shape[1]}, K, 3).")
         if vectors is not None and self.attributes == "edges":
             raise ValueError('node_vectors came to a network with attributes="edges", which does not look at them.')
 
 
 def node_attributes(a: Tensor, target: Tensor, positions: Tensor, vectors: Tensor | None, lmax: int) -> Tensor:
     """The mean of the attributes a (E, ·) of the edges to each point, or its mean with those of K vectors (P, K, 3)."""
-    count = _summed(torch.ones_like(a[:, :1]), target, len(positions))
-    mean = _summed(a, target, len(positions)) / count.clamp(min=1)
+    mean = mean_by(target, a, len(positions))
     if vectors is None:
         return mean
     return (mean + steerable_attributes(vectors, lmax)) / (1 + vectors.shape[1])
@@ -286,8 +297,7 @@ def check_graph(
             f"features have shape {tuple(x.shape)} and positions {tuple(positions.shape)}, wanted (P, "
             f"{network.irreps_in.dim}) and (P, 3)."
         )
-    if edges.ndim != 2 or len(edges) != 2 or edges.dtype != torch.int64:
-        raise ValueError(f"edge_index has shape {tuple(edges.shape)} and dtype {edges.dtype}, wanted (2, E) int64.")
+    check_edges(x, edges)
     got = 0 if scalars is None else scalars.shape[-1]
     if got != network.edge_scalars or (scalars is not None and scalars.shape != (edges.shape[1], got)):
         raise ValueError(
@@ -302,21 +312,3 @@ def chosen(name: str, value: str, choices: tuple[str, ...]) -> None:
     """Raises: ValueError unless the value is one of the choices."""
     if value not in choices:
         raise ValueError(f"got {name} = {value!r}, wanted one of {', '.join(choices)}.")
-
-
-def edge_lengths(r: Tensor) -> Tensor:
-    """|r| (..., 1), of gradient 0 at r = 0."""
-    squared = r.square().sum(-1, keepdim=True)
-    zero = squared == 0
-    return torch.where(zero, 0.0, torch.where(zero, 1.0, squared).sqrt())
-
-
-def _summed(x: Tensor, target: Tensor, points: int) -> Tensor:
-    return x.new_zeros(points, x.shape[1]).index_add(0, target, x)
-
-
-def _pooled(x: Tensor, batch: Tensor, graphs: int, pool: str) -> Tensor:
-    total = _summed(x, batch, graphs)
-    if pool == "sum":
-        return total
-    return total / _summed(torch.ones_like(x[:, :1]), batch, graphs).clamp(min=1)

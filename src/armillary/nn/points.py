@@ -5,14 +5,12 @@ Shape legend: P points, Q centres, K neighbours, R radial functions, I and O cha
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from armillary.groups import Degrees, clebsch_gordan_real
 from armillary.ops.constants import ConstantModule
-from armillary.ops.integers import checked_integer
+from armillary.ops.integers import checked_integer, checked_positive
 from armillary.ops.point_moments import check_points, differences, point_moments
 
 INDICES = (torch.int32, torch.int64)  # bool and uint8 would select points, not number them
@@ -72,9 +70,7 @@ class PointConv(ConstantModule):
         max_degree: int | None = None,
     ) -> None:
         super().__init__()
-        if not 0 < cutoff < math.inf:
-            raise ValueError(f"got cutoff = {cutoff}, wanted a length > 0.")
-        self.degrees_in, self.degrees_out, self.cutoff = degrees_in, degrees_out, float(cutoff)
+        self.degrees_in, self.degrees_out, self.cutoff = degrees_in, degrees_out, checked_positive("cutoff", cutoff)
         self.radial, self.in_channels = checked_integer("radial", radial, 1), degrees_in.size
         most = max(degrees_in.degrees) + max(degrees_out.degrees) if max_degree is None else max_degree
         self.max_degree = checked_integer("max_degree", most, 0)

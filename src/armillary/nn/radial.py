@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from armillary.ops.constants import ConstantModule
-from armillary.ops.integers import checked_integer
+from armillary.ops.integers import checked_integer, checked_positive
 
 
 def lengths(vectors: Tensor) -> Tensor:
@@ -38,8 +38,8 @@ class GaussianSmearing(ConstantModule):
 
     def __init__(self, functions: int, cutoff: float, width: float = 1.0) -> None:
         super().__init__()
-        self.functions, self.cutoff = checked_integer("functions", functions, 2), _length("cutoff", cutoff)
-        self.width = _length("width", width)
+        self.functions, self.cutoff = checked_integer("functions", functions, 2), checked_positive("cutoff", cutoff)
+        self.width = checked_positive("width", width)
         with torch.device("cpu"):
             self.register_constant("centres", torch.linspace(0, self.cutoff, self.functions, dtype=torch.float64))
 
@@ -62,7 +62,7 @@ class BesselBasis(ConstantModule):
 
     def __init__(self, functions: int, cutoff: float) -> None:
         super().__init__()
-        self.functions, self.cutoff = checked_integer("functions", functions, 1), _length("cutoff", cutoff)
+        self.functions, self.cutoff = checked_integer("functions", functions, 1), checked_positive("cutoff", cutoff)
         with torch.device("cpu"):
             numbers = torch.arange(1, self.functions + 1, dtype=torch.float64)
             self.register_constant("frequencies", numbers * (math.pi / self.cutoff))
@@ -93,7 +93,7 @@ class PolynomialCutoff(nn.Module):
 
     def __init__(self, cutoff: float, p: int = 6) -> None:
         super().__init__()
-        self.cutoff, self.p = _length("cutoff", cutoff), checked_integer("p", p, 2)
+        self.cutoff, self.p = checked_positive("cutoff", cutoff), checked_integer("p", p, 2)
 
     def forward(self, d: Tensor) -> Tensor:
         x, p = (d / self.cutoff).clamp(max=1), self.p
@@ -117,16 +117,10 @@ class CosineCutoff(nn.Module):
 
     def __init__(self, cutoff: float) -> None:
         super().__init__()
-        self.cutoff = _length("cutoff", cutoff)
+        self.cutoff = checked_positive("cutoff", cutoff)
 
     def forward(self, d: Tensor) -> Tensor:
         return 0.5 * (1 + torch.cos(math.pi * (d / self.cutoff).clamp(max=1)))
 
     def extra_repr(self) -> str:
         return f"cutoff={self.cutoff:g}"
-
-
-def _length(name: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise ValueError(f"got {name} = {value!r}, wanted a number > 0.")
-    return float(value)

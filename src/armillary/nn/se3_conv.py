@@ -14,7 +14,8 @@ from armillary.groups import SO3, SO3Signals
 from armillary.groups.so3_signals import Rule
 from armillary.ops.constants import ConstantModule
 from armillary.ops.hats import hat_functions
-from armillary.ops.integers import checked_integer
+from armillary.ops.integers import checked_integer, checked_positive
+from armillary.ops.point_moments import check_points, differences, within_reach
 from armillary.ops.real_harmonics import solid_harmonics
 
 
@@ -51,9 +52,7 @@ class SE3GroupConv(ConstantModule):
         rule: Rule | None = None,
     ) -> None:
         super().__init__()
-        if not 0 < cutoff < math.inf:
-            raise ValueError(f"got cutoff = {cutoff}, wanted a length > 0.")
-        self.signals, self.cutoff = signals, float(cutoff)
+        self.signals, self.cutoff = signals, checked_positive("cutoff", cutoff)
         self.channels_out = checked_integer("channels_out", channels_out, 1)
         self.radial = checked_integer("radial", radial, 1)
         self.max_degree = checked_integer("max_degree", max_degree, 0)
@@ -84,15 +83,15 @@ class SE3GroupConv(ConstantModule):
         centres = positions if centres is None else centres
         rotations = self.constant("rotations", positions)
         wanted = (len(positions), len(rotations), self.signals.channels)
-        if tuple(values.shape) != wanted or positions.shape[1:] != (3,) or len(neighbours) != len(centres):
+        if tuple(values.shape) != wanted:
             raise ValueError(
-                f"got values {tuple(values.shape)}, positions {tuple(positions.shape)}, neighbours "
-                f"{tuple(neighbours.shape)}, centres {tuple(centres.shape)}, wanted {wanted}, (P, 3), (Q, K), (Q, 3)."
+                f"values have shape {tuple(values.shape)}, wanted {wanted}: those at the rotations of rule, for each "
+                f"point."
             )
-        present = (neighbours >= 0)[..., None, None].to(values)
-        near = values[neighbours.clamp(min=0)] * (present / present.sum(1, keepdim=True).clamp(min=1))
+        check_points(positions, len(values), neighbours, centres)
+        r, shares = within_reach(differences(positions, neighbours, centres) / self.cutoff, neighbours)
+        near = values[neighbours.clamp(min=0)] * shares[..., None].to(values)
         near = near * self.constant("weights", values)[:, None]  # (Q, K, N, C)
-        r = (positions[neighbours.clamp(min=0)] - centres[:, None]) / self.cutoff
         hats = hat_functions(r, self.radial)
         seen = (4 * math.pi) ** 0.5 * solid_harmonics(self.max_degree, torch.einsum("qkx,vxy->qvky", r, rotations))
         filters = (hats[:, None, :, :, None] * seen[..., None, :]).flatten(3).mT  # V⁻¹r: (Q, N, R·ΣJ, K)

@@ -5,14 +5,12 @@ Shape legend: P points, Q centres, K neighbours, R radial functions, C channels.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from armillary.groups import SO3Signals, clebsch_gordan_real
 from armillary.ops.constants import ConstantModule
-from armillary.ops.integers import checked_integer
+from armillary.ops.integers import checked_integer, checked_positive
 from armillary.ops.point_moments import check_points, differences, point_moments
 
 
@@ -46,9 +44,7 @@ class SE3SeparableConv(ConstantModule):
         max_degree: int = 2,
     ) -> None:
         super().__init__()
-        if not 0 < cutoff < math.inf:
-            raise ValueError(f"got cutoff = {cutoff}, wanted a length > 0.")
-        self.signals, self.signals_out, self.cutoff = signals, signals_out, float(cutoff)
+        self.signals, self.signals_out, self.cutoff = signals, signals_out, checked_positive("cutoff", cutoff)
         self.radial, self.in_channels = checked_integer("radial", radial, 1), signals.size
         self.max_degree = checked_integer("max_degree", max_degree, 0)
         C, out = signals.channels, signals_out.channels

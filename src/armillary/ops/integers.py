@@ -1,9 +1,11 @@
-"""Integers from outside: sizes and indices are checked before they are used, and nothing is rounded to fit."""
+"""Numbers from outside: sizes, indices and lengths are checked before they are used, and nothing is rounded to fit."""
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Iterable
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,14 @@ def checked_integer(
         bounds = [f">= {least}"] * (least is not None) + [f"at most {most}"] * (most is not None)
         wanted = " ".join(["an integer", " and ".join(bounds)]).strip()
         raise ValueError(f"{who}{': ' * bool(who)}got {what} = {value!r}, wanted {wanted}{why}.")
+    return number
+
+
+def checked_positive(what: str, value: Any) -> float:
+    """``value`` as a float: a finite real number > 0; no bool. Raises: ValueError, with ``what``, for all else."""
+    number = math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
+    if not 0 < number < math.inf:
+        raise ValueError(f"got {what} = {value!r}, wanted a number > 0.")
     return number
 
 

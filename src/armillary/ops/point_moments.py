@@ -16,15 +16,25 @@ def point_moments(x: Tensor, r: Tensor, neighbours: Tensor, radial: int, max_deg
 
     Shapes: x (P, size), r (Q, K, 3) in units of the cutoff, neighbours (Q, K), -1 where there are fewer: those are not
     counted, whatever their r → (Q, radial, (max_degree + 1)², size). S_J are solid harmonics with Σ_M S_JM² = 2J + 1
-    at |r| = 1, h_k hat functions (``hat_functions``), zero from |r| = 1 on. A centre without neighbours gets zeros.
+    at |r| = 1, h_k hat functions (``hat_functions``), zero from |r| = 1 on, however far. A centre without neighbours
+    gets zeros.
 
     Pinned by ``tests/ops/test_point_moments.py``.
     """
-    present = (neighbours >= 0)[..., None].to(x)
-    shares = present / present.sum(1, keepdim=True).clamp(min=1)
+    r, shares = within_reach(r, neighbours)
     harmonics = (4 * math.pi) ** 0.5 * solid_harmonics(max_degree, r)
-    kernels = (hat_functions(r, radial)[..., None] * harmonics[..., None, :]).flatten(2).to(x) * shares
+    kernels = (hat_functions(r, radial)[..., None] * harmonics[..., None, :]).flatten(2).to(x) * shares.to(x)
     return (kernels.mT @ x[neighbours.clamp(min=0)]).unflatten(1, (radial, -1))
+
+
+def within_reach(r: Tensor, neighbours: Tensor) -> tuple[Tensor, Tensor]:
+    """r (Q, K, 3) in units of the cutoff, zero where a neighbour is missing or a component is 1 or more, so that no
+    power of it overflows; and 1/|N(i)| of each neighbour, (Q, K, 1), zero at the same places, where hat functions
+    vanish."""
+    present = (neighbours >= 0)[..., None]
+    inside = present & ~(r.detach().abs().amax(-1, keepdim=True) >= 1)  # what is not a number stays
+    shares = inside.to(r) / present.to(r).sum(1, keepdim=True).clamp(min=1)
+    return torch.where(inside, r, 0), shares
 
 
 def differences(positions: Tensor, neighbours: Tensor, centres: Tensor) -> Tensor:

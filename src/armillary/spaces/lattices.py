@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 _MOST_IMAGES = 50_000_000
+_FARTHEST = 2.0**50  # in cells
 _FLAT = 1e-9  # the least volume of a cell whose lattice vectors have length one
 
 
@@ -43,10 +44,15 @@ def images(
     x (N, 3), ``number`` (N,) the graph of each, complete cells and ``wraps`` of each graph. Gives (copy (M,), positions
     (M, 3), shift (M, 3), home (N, 3)): point ``copy`` plus ``shift`` lattice vectors lies at ``positions``; points
     minus ``home`` lattice vectors lie in the cell.
-    Raises: ValueError for more than 50 million images.
+    Raises: ValueError for more than 50 million images, or points 2^50 cells away.
     """
     inverse = np.linalg.inv(cells)
     fraction = np.einsum("nd,ndk->nk", x, inverse[number])
+    if np.abs(fraction[wraps[number]]).max(initial=0.0) > _FARTHEST:
+        raise ValueError(
+            f"a point lies {np.abs(fraction[wraps[number]]).max():.1e} cells away, so that no digit is left of where "
+            f"it is in its own: check positions and cell, or wrap positions into the cell."
+        )
     home = np.where(wraps[number], np.floor(fraction), 0).astype(np.int64)
     fraction = fraction - home
     margin = reach * np.linalg.norm(inverse, axis=1)[number] + 1e-9  # in units of the distance of lattice planes

@@ -21,6 +21,7 @@ from armillary.spaces.lattices import complete_cells, images
 Search = Literal["scipy", "vesin"]
 
 _VESIN_SPREAD = 1000  # in cutoffs: vesin 0.6 ends the process where points lie too far apart
+_LARGEST = 1e150  # coordinate
 _SLACK = 1e-9  # relative: candidates are searched a little further than the cutoff, and then measured
 
 
@@ -60,9 +61,9 @@ def radius_graph(
     ``search``: "scipy", one KD-tree for the whole batch, or "vesin", cell lists, for each graph (extra ``molecules``);
     the edges are the same.
 
-    Raises: ValueError for other shapes, positions or cells that are not finite, a periodic cell without volume, a
-    cutoff that is not positive and finite, or one that would make more than 50 million images; ImportError without
-    vesin.
+    Raises: ValueError for other shapes, positions or cells that are not finite or whose squares overflow, a periodic
+    cell without volume, a cutoff that is not positive and finite, or one that would make more than 50 million images;
+    ImportError without vesin.
     Source: pinned against the sum over all pairs and images by ``tests/spaces/test_points.py``.
     """
     x, number = _checked(positions, batch)
@@ -246,6 +247,8 @@ def _checked(positions: Tensor, batch: Tensor | None) -> tuple[np.ndarray, np.nd
     x = positions.detach().double().cpu().numpy()
     if not np.isfinite(x).all():
         raise ValueError(f"positions of points {np.flatnonzero(~np.isfinite(x).all(1))[:5].tolist()} are not finite.")
+    if np.abs(x).max(initial=0.0) > _LARGEST:
+        raise ValueError(f"got coordinates up to {np.abs(x).max():.1e}, whose squares overflow: wanted {_LARGEST:g}.")
     if batch is None:
         return x, np.zeros(len(x), np.int64)
     _check_batch(batch, len(x))

@@ -294,7 +294,7 @@ class _Loop:
         place = self.place
         raise Interrupted(
             f"stopped at epoch {place.epoch + 1}, step {place.step} of {self.n_steps}; everything up to here is saved. "
-            f"Continue with: armillary train --resume {self.run.path}",
+            f"Continue with: {self.run.command} --resume {self.run.path}",
             signum,
         )
 

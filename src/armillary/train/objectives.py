@@ -12,6 +12,7 @@ from armillary.nn import (
     ClassificationMetrics,
     CrossEntropyLoss,
     DiceLoss,
+    EnergyForcesLoss,
     GradientLoss,
     L1Loss,
     L2Loss,
@@ -45,6 +46,28 @@ class LossConfig:
         for name in ("dice", "gradient", "label_smoothing"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"loss: got {name} = {getattr(self, name)!r}, wanted a number >= 0.")
+
+
+@dataclass(frozen=True)
+class AtomsLossConfig:
+    """What is minimised for structures of atoms: errors of energies per atom and of forces (``EnergyForcesLoss``).
+
+    Raises: ValueError for weights below 0 or both 0.
+    """
+
+    energy: float = 1.0
+    """Weight of the energy of an atom, eV; 0 for structures without energies."""
+    forces: float = 10.0
+    """Weight of forces, eV/Å; 0 for structures without forces."""
+    kind: Literal["mae", "mse"] = "mae"
+    """Absolute differences and lengths, or squares."""
+
+    def __post_init__(self) -> None:
+        self.build()
+
+    def build(self) -> EnergyForcesLoss:
+        """The loss it describes."""
+        return EnergyForcesLoss(self.energy, self.forces, self.kind)
 
 
 def build_loss(task: Task, grid: SphereGrid | ImageGrid, config: LossConfig, ignore_index: int = 255) -> nn.Module:

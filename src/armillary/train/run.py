@@ -57,11 +57,13 @@ class Run:
 
     Every file and every checkpoint folder is replaced in one step: a killed process or a full disk leaves the
     previous one. Made by ``Run.create`` (a new directory) or ``Run.open`` (an existing one).
+    ``command``: what continues it, for messages.
     """
 
     def __init__(self, path: Path, config: dict[str, Any]) -> None:
         self.path = path
         self.config = config
+        self.command = "armillary train"
 
     @classmethod
     def create(cls, path: str | Path, config: Mapping[str, Any]) -> Run:
