@@ -45,7 +45,7 @@ def test_the_recipe_runs_and_continues(tmp_path: Path) -> None:
     assert (out / "figure.png").exists()
     assert "figure.png" in (out / "report.md").read_text()
     found = {(row["name"], row["metric"]): row for row in result["rows"]}
-    assert len(found) == len(result["rows"]) == 4 * (4 + 2) + 2 * 4
+    assert len(found) == len(result["rows"]) == 4 * (4 + 2) + 2 * 4 + 2 * 2
     assert all(np.isfinite(row["mean"]) for row in result["rows"])
     assert found[scn.ESCN, scn.FORCE]["n_seeds"] == 1
     sizes = [found[name, scn.FORCE]["params"] for name in (scn.ESCN, scn.SCN, scn.INVARIANT, scn.DIRECT)]
@@ -79,19 +79,19 @@ def test_drifts_are_fitted() -> None:
 
 
 def test_the_verdict() -> None:
-    names = ["eSCN, L = 0, M = 0", "eSCN, L = 2, M = 2"]
+    degrees = [(2, 2), (0, 0)]
 
-    def rows(escn: float, high: float, slope: float) -> list[Row]:
+    def rows(escn: float, high: float, slope: float, fine: float = 0.1) -> list[Row]:
         values = {scn.ESCN: escn, scn.SCN: 12.0, scn.INVARIANT: 15.0, scn.DIRECT: 11.0}
         made = [Row(name, scn.FORCE, value) for name, value in values.items()]
-        made += [Row(scn.ESCN, scn.TURNED, 0.4), Row(scn.SCN, scn.TURNED, 4.0)]
+        made += [Row(scn.ESCN, scn.TURNED, 0.4), Row(scn.SCN, scn.TURNED, 4.0), Row(scn.read_on(24), scn.TURNED, fine)]
         made += [Row(scn.ESCN, scn.SLOPE, slope), Row(scn.ESCN, scn.LARGEST, 0.3), Row(scn.DIRECT, scn.SLOPE, -7.0)]
-        return [*made, Row(names[0], scn.FORCE, 20.0), Row(names[1], scn.FORCE, high)]
+        return [*made, Row(scn.sized(0, 0), scn.FORCE, 20.0), Row(scn.sized(2, 2), scn.FORCE, high)]
 
-    assert all(check.holds for check in scn.judge(rows(10.0, 10.0, -0.01), names))
-    held = [check.holds for check in scn.judge(rows(14.0, 21.0, 8.0), names)]
+    assert all(check.holds for check in scn.judge(rows(10.0, 10.0, -0.01), degrees))
+    held = [check.holds for check in scn.judge(rows(14.0, 21.0, 8.0), degrees)]
     assert held == [False, True, True, True, True, False, False, False]
-    assert not scn.judge(rows(7.0, 21.0, 8.0), names)[3].holds
+    assert not scn.judge(rows(10.0, 10.0, -0.01, 0.3), degrees)[3].holds
 
 
 def test_without_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

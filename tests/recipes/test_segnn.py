@@ -9,14 +9,7 @@ import pytest
 import torch
 
 from armillary.recipes import segnn
-from armillary.recipes.segnn_networks import PUBLISHED, VARIANTS, ChargedNetwork, Variant, complete_edges
-
-
-def test_edges_join_all_bodies_of_a_system() -> None:
-    edges = complete_edges(2, 3, torch.device("cpu"))
-    wanted = {(a + s, b + s) for s in (0, 3) for a in range(3) for b in range(3) if a != b}
-    assert edges.shape == (2, 12)
-    assert set(map(tuple, edges.T.tolist())) == wanted
+from armillary.recipes.segnn_networks import PUBLISHED, VARIANTS, ChargedNetwork, Variant
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: v.folder)

@@ -69,7 +69,7 @@ def drift(run: Run, frames: Structures, steps: int, kelvin: float = 300.0) -> Dr
 
 
 def _judged(times: np.ndarray, totals: np.ndarray, atoms: int, temperature: float, whole: bool) -> Drift:
-    above = np.nan_to_num(totals - totals[0], nan=1e6)
+    above = np.nan_to_num(totals - totals[0], nan=1e6, posinf=1e6, neginf=-1e6)
     per_atom = 1000 * above / atoms
     slope, offset = np.polyfit(times, per_atom, 1)
     spread = float((per_atom - slope * times - offset).std())

@@ -125,10 +125,22 @@ def train_one(
     build: Callable[[], nn.Module] = lambda: build_atoms_model(config)  # noqa: E731
     splits = (frames.train, frames.valid)
     found = trained(build, splits, loss, metrics, settings, table, path, console, collate_atoms)
-    fabric = make_fabric(TrainConfig(accelerator="cpu"))
-    scores = evaluate(found.network, frames.test, None, metrics, fabric=fabric, batch_size=50, collate=collate_atoms)
+    return Scored(found, path, scores_on_tests(found.network, frames), turned_forces(found.network, frames))
+
+
+def on_grid(trained: nn.Module, config: AtomsConfig, rings: int) -> nn.Module:
+    """A trained network with the nonlinearity on a grid of so many rings: weights know nothing of the grid."""
+    network = build_atoms_model(replace(config, rings=rings))
+    network.load_state_dict(trained.state_dict())
+    return network
+
+
+def scores_on_tests(network: nn.Module, frames: Frames) -> dict[str, float]:
+    """Errors on the test frames, meV and meV/Å."""
+    fabric, metrics = make_fabric(TrainConfig(accelerator="cpu")), EnergyForcesMetrics()
+    scores = evaluate(network, frames.test, None, metrics, fabric=fabric, batch_size=50, collate=collate_atoms)
     assert scores is not None
-    return Scored(found, path, scores, turned_forces(found.network, frames))
+    return scores
 
 
 @torch.no_grad()

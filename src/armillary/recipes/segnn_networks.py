@@ -12,6 +12,8 @@ from armillary.groups import Irreps
 from armillary.models.egnn import EGNN
 from armillary.models.seconv import SEConv
 from armillary.models.segnn import SEGNN, centred, centred_as_published
+from armillary.nn.radial import lengths
+from armillary.spaces import complete_graph
 
 Centring = Literal["centred", "as published"]
 
@@ -87,22 +89,15 @@ class ChargedNetwork(nn.Module):
             raise ValueError(f"systems have shape {tuple(systems.shape)}, wanted (B, bodies, 7): x, v, q.")
         B, N, _ = systems.shape
         x, v, q = systems.flatten(0, 1).split([3, 3, 1], 1)
-        edges = complete_edges(B, N, systems.device)
-        products, speed = q[edges[0]] * q[edges[1]], v.square().sum(1, keepdim=True).sqrt()
+        batch = torch.arange(B, device=x.device).repeat_interleave(N)
+        edges = complete_graph(batch).edge_index
+        products, speed = q[edges[0]] * q[edges[1]], lengths(v)[:, None]
         if isinstance(self.network, EGNN):
             return self.network(speed, x, v, edges, products).view(B, N, 3)
         if self.variant.centring == "centred":
-            middle = centred(x, torch.arange(B, device=x.device).repeat_interleave(N), B)
+            middle = centred(x, batch, B)
         else:
             middle = centred_as_published(x)
         features = _IN.join([speed[:, None], torch.stack([middle, v], -1)[:, [1, 2, 0]]])
         y = self.network(features, x, edges, products, v[:, None] if self.variant.velocity else None)
         return (x + y[:, [2, 0, 1]]).view(B, N, 3)
-
-
-def complete_edges(graphs: int, points: int, device: torch.device) -> Tensor:
-    """All edges between different points of each of ``graphs`` graphs of as many points: (2, graphs·N·(N - 1))."""
-    number = torch.arange(points * (points - 1), device=device)
-    target, place = number // (points - 1), number % (points - 1)
-    edges = torch.stack([place + (place >= target), target])
-    return (edges[:, None] + points * torch.arange(graphs, device=device)[:, None]).flatten(1)
