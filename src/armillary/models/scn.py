@@ -12,10 +12,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from armillary.groups import Irreps
 from armillary.models.forces import ElementEmbedding, structure_of, sum_by
 from armillary.nn.dense import dense
 from armillary.nn.edge_frames import edge_frames
-from armillary.nn.edge_orders import EdgeOrders, OrderGate, OrderLinear
+from armillary.nn.edge_orders import OrderGate, OrderLinear
+from armillary.nn.edge_rotation import EdgeRotation
 from armillary.nn.radial import BesselBasis, PolynomialCutoff, lengths
 from armillary.nn.sphere_pointwise import SpherePointwise, sphere_functions
 from armillary.ops.constants import ConstantModule
@@ -35,17 +37,26 @@ class TurnedMessage(nn.Module):
     Source: Passaro & Zitnick 2023, arXiv 2302.03655, section 3; pinned by ``tests/models/test_scn.py``.
     """
 
-    def __init__(self, orders: EdgeOrders, channels: int, hidden: int, features: int, reflections: bool) -> None:
+    def __init__(self, lmax: int, mmax: int, channels: int, hidden: int, features: int, reflections: bool) -> None:
         super().__init__()
-        self.gate = OrderGate(orders, hidden)
-        self.mix = OrderLinear(orders, 2 * channels, hidden, self.gate.scalars, reflections=reflections)
-        self.out = OrderLinear(orders, hidden, channels, reflections=reflections)
-        self.weigh = _EdgeWeights(orders, features, 2 * channels)
+        self.channels = channels
+        self.gate = OrderGate(lmax, mmax, hidden)
+        start, gated, middle, end = (
+            EdgeRotation(irreps, mmax)
+            for irreps in (
+                Irreps.natural(lmax, 2 * channels),
+                self.gate.irreps_in,
+                self.gate.irreps,
+                Irreps.natural(lmax, channels),
+            )
+        )
+        self.mix = OrderLinear(start, gated, reflections=reflections)
+        self.out = OrderLinear(middle, end, reflections=reflections)
+        self.weigh = _EdgeWeights(lmax, mmax, features, 2 * channels)
 
     def forward(self, pair: Tensor, Q: Tensor, features: Tensor) -> Tensor:
-        z, scalars = self.mix(self.weigh(Q @ pair, features))
-        y, _ = self.out(self.gate(z, scalars))
-        return y
+        z = self.mix(self.weigh(Q @ pair, features).flatten(1))
+        return self.out(self.gate(z)).unflatten(1, (-1, self.channels))
 
 
 class DenseMessage(nn.Module):
@@ -59,9 +70,9 @@ class DenseMessage(nn.Module):
     Source: Zitnick et al. 2022, arXiv 2206.14331, section 3.2; pinned by ``tests/models/test_scn.py``.
     """
 
-    def __init__(self, orders: EdgeOrders, channels: int, hidden: int, features: int) -> None:
+    def __init__(self, lmax: int, mmax: int, channels: int, hidden: int, features: int) -> None:
         super().__init__()
-        self.rows = len(orders.rows)
+        self.rows = EdgeRotation(Irreps.natural(lmax), mmax).size
         self.mix = nn.Linear(self.rows * 2 * channels, hidden)
         self.weigh = dense(features, features, hidden)
         self.out = nn.Linear(hidden, self.rows * channels)
@@ -74,17 +85,16 @@ class DenseMessage(nn.Module):
 class _EdgeWeights(ConstantModule):
     """Multiplies the rows of an edge (E, K, C) by numbers of their degree and channel, a network of its features."""
 
-    def __init__(self, orders: EdgeOrders, features: int, channels: int) -> None:
+    def __init__(self, lmax: int, mmax: int, features: int, channels: int) -> None:
         super().__init__()
-        self.lmax = orders.lmax
-        self.register_constant("degrees", torch.tensor([l for l, _ in orders.rows], device="cpu"))
-        size = (orders.lmax + 1) * channels
-        self.network = dense(features, features, size)
+        self.lmax = lmax
+        degrees = [l for l, _ in EdgeRotation(Irreps.natural(lmax), mmax).components]
+        self.register_constant("degrees", torch.tensor(degrees, device="cpu"))
+        self.network = dense(features, features, (lmax + 1) * channels)
 
     def forward(self, z: Tensor, features: Tensor) -> Tensor:
-        degrees = self._buffers["degrees"]
-        assert degrees is not None
-        return z * self.network(features).unflatten(1, (self.lmax + 1, -1)).index_select(1, degrees)
+        weights = self.network(features).unflatten(1, (self.lmax + 1, -1))
+        return z * weights.index_select(1, self.constant("degrees", z))
 
 
 class SCN(ConstantModule):
@@ -136,8 +146,9 @@ class SCN(ConstantModule):
             raise ValueError(f"got neighbours = {neighbours} and scale = {scale}, wanted numbers > 0.")
         checked_integer("layers", layers, 1)
         self.lmax, self.channels, self.head = lmax, checked_integer("channels", channels, 1), head
+        self.mmax = checked_integer("mmax", lmax if mmax is None else mmax, 0, lmax, why=", lmax")
         self.neighbours, self.scale = float(neighbours), float(scale)
-        self.orders = EdgeOrders(lmax, mmax)
+        self.rotation = EdgeRotation(Irreps.natural(lmax), self.mmax)
         self.embedding = ElementEmbedding(elements, channels)
         self.shift = ElementEmbedding(elements, 1)
         nn.init.zeros_(self.shift.embedding.weight)
@@ -146,14 +157,14 @@ class SCN(ConstantModule):
         width = checked_integer("hidden", channels if hidden is None else hidden, 1)
         self.edges = nn.Sequential(nn.Linear(3 * radial, features), nn.SiLU())
         # At first atoms carry scalars, which have m = 0 alone in any frame: eSCN needs no more rows there.
-        first = EdgeOrders(lmax, 0) if message == "escn" else self.orders
+        orders = [0 if message == "escn" else self.mmax, *[self.mmax] * (layers - 1)]
         self.messages = nn.ModuleList(
-            TurnedMessage(orders, channels, width, features, reflections)
+            TurnedMessage(lmax, m, channels, width, features, reflections)
             if message == "escn"
-            else DenseMessage(orders, channels, width, features)
-            for orders in [first, *[self.orders] * (layers - 1)]
+            else DenseMessage(lmax, m, channels, width, features)
+            for m in orders
         )
-        self.rows = [len(first.rows), *[len(self.orders.rows)] * (layers - 1)]
+        self.rows = [EdgeRotation(Irreps.natural(lmax), m).size for m in orders]
         self.updates = nn.ModuleList(
             SpherePointwise(dense(2 * channels, channels, channels), lmax, rings) for _ in range(layers)
         )
@@ -189,7 +200,7 @@ class SCN(ConstantModule):
         """The functions that atoms carry after the last layer, (P, N, C)."""
         source, target = edge_index
         d = lengths(vectors)
-        Q = self.orders(edge_frames(vectors, self.lmax))
+        Q = self.rotation.matrices(edge_frames(vectors, self.lmax))
         ends_S, ends_T = self.ends(charges).chunk(2, 1)
         features = self.edges(
             torch.cat([self.radial(d), ends_S.index_select(0, source), ends_T.index_select(0, target)], 1)

@@ -9,7 +9,7 @@ from armillary.nn.dropout import FieldDropout
 from armillary.nn.edge_bridge import linear_paths, load_path_weights, path_weights
 from armillary.nn.edge_frames import edge_frames
 from armillary.nn.edge_linear import EdgeLinear
-from armillary.nn.edge_orders import EdgeOrders, OrderGate, OrderLinear
+from armillary.nn.edge_orders import OrderGate, OrderLinear
 from armillary.nn.edge_product import EdgeProduct
 from armillary.nn.edge_rotation import EdgeRotation
 from armillary.nn.energies import EnergyForces, EnergyForcesLoss, EnergyForcesMetrics, EnergyTargets
@@ -79,7 +79,6 @@ __all__ = [
     "DiscoLift",
     "DiscoSO3Conv",
     "EdgeLinear",
-    "EdgeOrders",
     "EdgeProduct",
     "EdgeRotation",
     "EnergyForces",
