@@ -33,6 +33,7 @@ from armillary.nn.lift_rotation import RotationPointwise
 from armillary.nn.linear import PointwiseLinear
 from armillary.nn.losses import CrossEntropyLoss, DiceLoss, GradientLoss, L1Loss, L2Loss, SumLoss
 from armillary.nn.metrics import ClassificationMetrics, Metrics, RegressionMetrics, SegmentationMetrics
+from armillary.nn.nearest import NearestWeights
 from armillary.nn.needlet import NeedletShrinkage, SphereNeedletConv
 from armillary.nn.needlet_so3 import NeedletInvariants, NeedletLift, NeedletProject, SO3NeedletConv
 from armillary.nn.nonlinearities import Pointwise
@@ -118,6 +119,7 @@ __all__ = [
     "MagnitudeReLU",
     "Magnitudes",
     "Metrics",
+    "NearestWeights",
     "NeedletInvariants",
     "NeedletLift",
     "NeedletProject",
