@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from torch import nn
 
@@ -11,12 +11,20 @@ from armillary.models.forces import ConservativeForces, DirectForces
 from armillary.models.invariant import InvariantNetwork
 from armillary.models.scn import SCN
 
+ADDED = {"added": True}
+"""Of settings that older runs have not: their tables leave them out while they have their defaults."""
+
+
+def _added(default: Any) -> Any:
+    return field(default=default, metadata=ADDED)
+
 
 @dataclass(frozen=True)
 class AtomsConfig:
     """A network of atoms, its size, and what was measured on the structures it is trained on.
 
-    Raises: ValueError for other than one reference for each element, or direct forces of the invariant network.
+    Raises: ValueError for other than one reference for each element, or what the invariant network has not: direct
+    forces, nearest neighbours of another degree, taps.
     """
 
     name: Literal["escn", "scn", "invariant"] = "escn"
@@ -52,6 +60,14 @@ class AtomsConfig:
     """Mean number of neighbours, by whose root sums of messages are divided."""
     scale: float = 1.0
     """Unit of energies and forces inside the network, eV and eV/Å: the root mean square of forces is a good one."""
+    nearest: int | None = _added(None)
+    """How many neighbours of an atom send messages of degree lmax, the nearest ones; none: all (escn, scn)."""
+    far_degree: int | None = _added(None)
+    """Degree of the messages of the others; wanted where nearest is given (escn, scn)."""
+    blend: float = _added(0.5)
+    """Å over which a neighbour that becomes farther than the nearest goes from one message to the other."""
+    taps: int = _added(1)
+    """Turns of the frame about the edge over which a message is averaged (scn)."""
 
     def __post_init__(self) -> None:
         if len(self.references) != len(self.elements):
@@ -60,6 +76,8 @@ class AtomsConfig:
             )
         if self.name == "invariant" and self.forces == "direct":
             raise ValueError("network: an invariant network has no directions for direct forces: use conservative.")
+        if self.name == "invariant" and ((self.nearest, self.far_degree) != (None, None) or self.taps != 1):
+            raise ValueError("network: an invariant network has no degrees: leave nearest, far_degree and taps out.")
 
     def reference_table(self) -> dict[int, float]:
         """The reference of each element, by atomic number."""
@@ -99,5 +117,9 @@ def build_atoms_model(config: AtomsConfig) -> nn.Module:
         reflections=config.reflections,
         neighbours=config.neighbours,
         scale=config.scale,
+        nearest=config.nearest,
+        far_degree=config.far_degree,
+        blend=config.blend,
+        taps=config.taps,
     )
     return DirectForces(network) if config.forces == "direct" else ConservativeForces(network)
