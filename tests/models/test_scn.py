@@ -84,17 +84,19 @@ def test_energies_and_direct_forces_turn_as_they_should(head: str) -> None:
 
 
 def test_the_frame_of_an_edge_may_switch_without_a_jump() -> None:
-    """Edges in the xy-plane are where charts of frames meet: the energy of eSCN is smooth there, that of SCN jumps."""
+    """Edges in the xy-plane are where charts of frames meet: the energy of eSCN is smooth there, that of SCN jumps,
+    and less so with taps."""
     jumps = {}
-    for message in ("escn", "scn"):
-        model, (charges, x, edges) = network(message=message), graph(3)
+    for message, taps in (("escn", 1), ("scn", 1), ("scn", 8)):
+        model, (charges, x, edges) = network(message=message, taps=taps), graph(3)
         values = []
         for z in (-1e-9, 1e-9):
             x[:, 2] = torch.tensor([0.0, z, 0.7])
             values.append(float(model(charges, x[edges[0]] - x[edges[1]], edges).detach()))
-        jumps[message] = abs(values[1] - values[0])
-    assert jumps["escn"] < 1e-8
-    assert jumps["scn"] > 1e-4
+        jumps[message, taps] = abs(values[1] - values[0])
+    assert jumps["escn", 1] < 1e-8
+    assert jumps["scn", 1] > 1e-4
+    assert jumps["scn", 8] < 1e-3 * jumps["scn", 1]
 
 
 @pytest.mark.parametrize("message", ["escn", "scn"])
@@ -184,10 +186,11 @@ class Clouds(nn.Module):
         return self.network(charges.repeat(B), flat[every[0]] - flat[every[1]], every, batch, B)
 
 
-@pytest.mark.parametrize("kind", ["escn", "invariant"])
+@pytest.mark.parametrize("kind", ["escn", "nearest", "invariant"])
 def test_the_layer_contract(kind: str) -> None:
     torch.manual_seed(0)
-    model = network(rings=24) if kind == "escn" else InvariantNetwork((1, 8), 4, 2, 4.0, radial=5)
+    near: dict[str, Any] = {"nearest": 2, "far_degree": 1} if kind == "nearest" else {}
+    model = InvariantNetwork((1, 8), 4, 2, 4.0, radial=5) if kind == "invariant" else network(rings=24, **near)
     turns = [sign * R for R in random_rotations(2, torch.Generator().manual_seed(0)) for sign in (1, -1)]
     motions = GroupAction((5, 3), turns, lambda g, x: x @ g.T + 2.0)
     check_layer(Clouds(model), motions, tolerance=1e-7, compile=False)

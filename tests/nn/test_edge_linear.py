@@ -180,9 +180,9 @@ def test_compiled_in_one_graph():
 def test_state_dict_and_repr():
     layer = EdgeLinear("2x0e+2x0o+1x1o", "3x0e+1x0o+2x1o")
     assert {name: tuple(p.shape) for name, p in layer.state_dict().items()} == {
-        "weights.0": (5, 3),
-        "weights.1": (2, 1),
-        "others": (1, 2),
+        "map.weights.0": (3, 5),
+        "map.weights.1": (1, 2),
+        "map.others": (2, 1),
     }
     assert "mmax=1, commutes with O(3)" in repr(layer)
 

@@ -78,3 +78,16 @@ def test_differences_are_dotted() -> None:
     assert differences(old, new) == {"inner.rings": (3.0, 4.0), "widths": ([1, 2], [1])}
     assert differences(old, old) == {}
     assert differences({"a": 1}, {}) == {"a": (1, None)}
+
+
+@dataclass(frozen=True)
+class Grown:
+    width: int = 8
+    depth: int = field(default=2, metadata={"added": True})
+
+
+def test_what_was_added_is_written_where_it_is_not_the_default() -> None:
+    assert to_table(Grown()) == {"width": 8}
+    assert to_table(Grown(depth=3)) == {"width": 8, "depth": 3}
+    assert from_table(Grown, {"width": 8}) == Grown()
+    assert from_table(Grown, to_table(Grown(depth=3))) == Grown(depth=3)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from torch import nn
 
@@ -11,12 +11,19 @@ from armillary.models.forces import ConservativeForces, DirectForces
 from armillary.models.invariant import InvariantNetwork
 from armillary.models.scn import SCN
 
+ADDED = {"added": True}
+"""Of settings that older runs have not: their tables leave them out while they have their defaults."""
+
+
+def _added(default: Any) -> Any:
+    return field(default=default, metadata=ADDED)
+
 
 @dataclass(frozen=True)
 class AtomsModelConfig:
     """A network of atoms and its size: what is chosen; ``AtomsConfig`` adds what is measured.
 
-    Raises: ValueError for direct forces of the invariant network.
+    Raises: ValueError for what the invariant network has not: direct forces, a degree of far neighbours, taps.
     """
 
     name: Literal["escn", "scn", "invariant"] = "escn"
@@ -44,17 +51,27 @@ class AtomsModelConfig:
     """Forces as derivatives of the energy, or by a head of their own (escn, scn)."""
     reflections: bool = True
     """Whether messages commute with reflections (escn)."""
+    nearest: int | None = _added(None)
+    """How many neighbours of an atom send messages of degree lmax, the nearest ones; none: all (escn, scn)."""
+    far_degree: int | None = _added(None)
+    """Degree of the messages of the others; wanted where nearest is given (escn, scn)."""
+    blend: float = _added(0.5)
+    """Å over which a neighbour that becomes farther than the nearest goes from one message to the other."""
+    taps: int = _added(1)
+    """Turns of the frame about the edge over which a message is averaged (scn)."""
 
     def __post_init__(self) -> None:
         if self.name == "invariant" and self.forces == "direct":
             raise ValueError("network: an invariant network has no directions for direct forces: use conservative.")
+        if self.name == "invariant" and ((self.nearest, self.far_degree) != (None, None) or self.taps != 1):
+            raise ValueError("network: an invariant network has no degrees: leave nearest, far_degree and taps out.")
 
 
 @dataclass(frozen=True)
 class AtomsConfig(AtomsModelConfig):
     """A network of atoms, its size, and what was measured on the structures it is trained on.
 
-    Raises: ValueError for other than one reference for each element, or direct forces of the invariant network.
+    Raises: ValueError for other than one reference for each element, and as ``AtomsModelConfig``.
     """
 
     elements: tuple[int, ...] = (1, 6, 7, 8)
@@ -111,5 +128,9 @@ def build_atoms_model(config: AtomsConfig) -> nn.Module:
         reflections=config.reflections,
         neighbours=config.neighbours,
         scale=config.scale,
+        nearest=config.nearest,
+        far_degree=config.far_degree,
+        blend=config.blend,
+        taps=config.taps,
     )
     return DirectForces(network) if config.forces == "direct" else ConservativeForces(network)

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from armillary.groups import Irreps
 from armillary.models.forces import ElementEmbedding, structure_of, sum_by
+from armillary.models.scn_messages import DenseMessage, TurnedMessage
 from armillary.nn.dense import dense
 from armillary.nn.edge_frames import edge_frames
-from armillary.nn.edge_orders import EdgeOrders, OrderGate, OrderLinear
+from armillary.nn.edge_rotation import EdgeRotation
+from armillary.nn.nearest import NearestWeights
 from armillary.nn.radial import BesselBasis, PolynomialCutoff, lengths
 from armillary.nn.sphere_pointwise import SpherePointwise, sphere_functions
 from armillary.ops.constants import ConstantModule
@@ -25,66 +28,25 @@ from armillary.spaces import GaussLegendre
 Message = Literal["escn", "scn"]
 
 
-class TurnedMessage(nn.Module):
-    """The message of eSCN: two SO(2)-wise linear maps with gates between them, in the frame of the edge.
+class _Edges(NamedTuple):
+    """Edges whose messages have one degree l ≤ L', N' = (L' + 1)²."""
 
-        z = Q_e [x_j, x_i] ∘ w(e),     m_e = Q_eᵀ B(gate(A(z)))
+    source: Tensor
+    target: Tensor
+    Q: Tensor
+    """(E, K, N')."""
+    back: Tensor
+    """Its transpose, times the weight of the edge in the sum."""
+    features: Tensor
 
-    w(e), a number for each degree and channel, is a network of the edge's features. Commutes with rotations exactly,
-    and with reflections where ``reflections``. Shapes: x (P, N, C), Q (E, K, N), features (E, F) → (E, N, C).
-    Source: Passaro & Zitnick 2023, arXiv 2302.03655, section 3; pinned by ``tests/models/test_scn.py``.
-    """
-
-    def __init__(self, orders: EdgeOrders, channels: int, hidden: int, features: int, reflections: bool) -> None:
-        super().__init__()
-        self.gate = OrderGate(orders, hidden)
-        self.mix = OrderLinear(orders, 2 * channels, hidden, self.gate.scalars, reflections=reflections)
-        self.out = OrderLinear(orders, hidden, channels, reflections=reflections)
-        self.weigh = _EdgeWeights(orders, features, 2 * channels)
-
-    def forward(self, pair: Tensor, Q: Tensor, features: Tensor) -> Tensor:
-        z, scalars = self.mix(self.weigh(Q @ pair, features))
-        y, _ = self.out(self.gate(z, scalars))
-        return y
-
-
-class DenseMessage(nn.Module):
-    """The message of SCN: a dense network of all coefficients in the frame of the edge, gated by the edge's features.
-
-        m_e = Q_eᵀ B SiLU(w(e) ∘ A(Q_e [x_j, x_i]))
-
-    Coefficients of m ≠ 0 depend on the turn of the frame about the edge, and a dense network does not commute with it:
-    for M > 0 the message follows the choice of frames, which ``nn.edge_frames`` makes the same in every run, and
-    which jumps where an edge crosses the xy-plane. Shapes as of ``TurnedMessage``.
-    Source: Zitnick et al. 2022, arXiv 2206.14331, section 3.2; pinned by ``tests/models/test_scn.py``.
-    """
-
-    def __init__(self, orders: EdgeOrders, channels: int, hidden: int, features: int) -> None:
-        super().__init__()
-        self.rows = len(orders.rows)
-        self.mix = nn.Linear(self.rows * 2 * channels, hidden)
-        self.weigh = dense(features, features, hidden)
-        self.out = nn.Linear(hidden, self.rows * channels)
-
-    def forward(self, pair: Tensor, Q: Tensor, features: Tensor) -> Tensor:
-        z = self.mix((Q @ pair).flatten(1)) * self.weigh(features)
-        return self.out(nn.functional.silu(z)).unflatten(1, (self.rows, -1))
-
-
-class _EdgeWeights(ConstantModule):
-    """Multiplies the rows of an edge (E, K, C) by numbers of their degree and channel, a network of its features."""
-
-    def __init__(self, orders: EdgeOrders, features: int, channels: int) -> None:
-        super().__init__()
-        self.lmax = orders.lmax
-        self.register_constant("degrees", torch.tensor([l for l, _ in orders.rows], device="cpu"))
-        size = (orders.lmax + 1) * channels
-        self.network = dense(features, features, size)
-
-    def forward(self, z: Tensor, features: Tensor) -> Tensor:
-        degrees = self._buffers["degrees"]
-        assert degrees is not None
-        return z * self.network(features).unflatten(1, (self.lmax + 1, -1)).index_select(1, degrees)
+    def heard(self, x: Tensor, message: nn.Module) -> Tensor:
+        """The sums of messages at each atom, (P, N, C), of functions x (P, N, C)."""
+        rows, count = message.rows, self.Q.shape[-1]
+        part = x if count == x.shape[1] else x[:, :count]
+        pair = torch.cat([part.index_select(0, self.source), part.index_select(0, self.target)], -1)
+        sent = self.back[..., :rows] @ message(pair, self.Q[:, :rows], self.features)
+        found = sum_by(self.target, sent, len(x))
+        return found if count == x.shape[1] else nn.functional.pad(found, (0, 0, 0, x.shape[1] - count))
 
 
 class SCN(ConstantModule):
@@ -98,6 +60,14 @@ class SCN(ConstantModule):
     is a dense network: at 128 directions ("directions"), or of the mean of the functions alone ("mean"); b numbers of
     each element. ``neighbours`` n, the mean number, and ``scale`` s, the unit of energy, are measured on data.
     ``reflections``: whether messages of eSCN commute with these too, or use the full map of SO(3).
+    ``taps``: turns of the frame about the edge over which messages of SCN are averaged (``DenseMessage``).
+
+    With ``nearest`` and ``far_degree`` L' only the ``nearest`` neighbours of an atom, by distance, send messages of
+    degree L: m_ij = t m^L_ij + (1 - t) m^L'_ij, networks with weights of their own, t the ``NearestWeights`` with
+    ``blend`` for its width. Edges of t = 0 are computed at degree L' and orders |m| ≤ min(M, L') alone, those of t = 1
+    at L and M alone. In the published network t is 1 or 0 by rank and its energy jumps where two neighbours change
+    ranks; here t goes from one to the other while a neighbour becomes farther, by ``blend``, than ``nearest`` others,
+    and energies keep two continuous derivatives. ``blend`` → 0 is the published form.
 
     Shapes: charges (P,) int64, vectors (E, 3) in the unit of ``cutoff``, edge_index (2, E), batch (P,) → (structures,).
     ``energies_and_forces`` gives the forces of the head, (P, 3), too: ``F_i = 3s mean_n n g(x_i(n))``.
@@ -128,6 +98,10 @@ class SCN(ConstantModule):
         reflections: bool = True,
         neighbours: float = 10.0,
         scale: float = 1.0,
+        nearest: int | None = None,
+        far_degree: int | None = None,
+        blend: float = 0.5,
+        taps: int = 1,
     ) -> None:
         super().__init__()
         if message not in ("escn", "scn") or head not in ("directions", "mean"):
@@ -136,8 +110,13 @@ class SCN(ConstantModule):
             raise ValueError(f"got neighbours = {neighbours} and scale = {scale}, wanted numbers > 0.")
         checked_integer("layers", layers, 1)
         self.lmax, self.channels, self.head = lmax, checked_integer("channels", channels, 1), head
+        self.mmax = checked_integer("mmax", lmax if mmax is None else mmax, 0, lmax, why=", lmax")
+        if checked_integer("taps", taps, 1) > 1 and (message == "escn" or not self.mmax):
+            raise ValueError(f"got taps = {taps}, wanted 1: messages of eSCN, and of m = 0 alone, do not see turns.")
+        if (nearest is None) != (far_degree is None):
+            raise ValueError(f"got nearest = {nearest} and far_degree = {far_degree}, wanted both or neither.")
         self.neighbours, self.scale = float(neighbours), float(scale)
-        self.orders = EdgeOrders(lmax, mmax)
+        self.rotation = EdgeRotation(Irreps.natural(lmax), self.mmax)
         self.embedding = ElementEmbedding(elements, channels)
         self.shift = ElementEmbedding(elements, 1)
         nn.init.zeros_(self.shift.embedding.weight)
@@ -145,20 +124,29 @@ class SCN(ConstantModule):
         self.radial, self.envelope = BesselBasis(radial, cutoff), PolynomialCutoff(cutoff)
         width = checked_integer("hidden", channels if hidden is None else hidden, 1)
         self.edges = nn.Sequential(nn.Linear(3 * radial, features), nn.SiLU())
-        # At first atoms carry scalars, which have m = 0 alone in any frame: eSCN needs no more rows there.
-        first = EdgeOrders(lmax, 0) if message == "escn" else self.orders
-        self.messages = nn.ModuleList(
-            TurnedMessage(orders, channels, width, features, reflections)
-            if message == "escn"
-            else DenseMessage(orders, channels, width, features)
-            for orders in [first, *[self.orders] * (layers - 1)]
-        )
-        self.rows = [len(first.rows), *[len(self.orders.rows)] * (layers - 1)]
+
+        def messages(lmax: int, mmax: int) -> nn.ModuleList:
+            # At first atoms carry scalars, which have m = 0 alone in any frame: eSCN needs no more rows there.
+            orders = [0 if message == "escn" else mmax, *[mmax] * (layers - 1)]
+            return nn.ModuleList(
+                TurnedMessage(lmax, m, channels, width, features, reflections)
+                if message == "escn"
+                else DenseMessage(lmax, m, channels, width, features, taps if m else 1)
+                for m in orders
+            )
+
+        self.messages = messages(lmax, self.mmax)
         self.updates = nn.ModuleList(
             SpherePointwise(dense(2 * channels, channels, channels), lmax, rings) for _ in range(layers)
         )
         self.energy = dense(channels, channels, 1)
         self.force = dense(channels, channels, 1) if forces else None
+        self.nearest: NearestWeights | None = None
+        if nearest is not None and far_degree is not None:
+            self.nearest = NearestWeights(nearest, blend)
+            low = checked_integer("far_degree", far_degree, 0, lmax, why=", lmax")
+            self.far_rotation = EdgeRotation(Irreps.natural(low), min(low, self.mmax))
+            self.far_messages = messages(low, min(low, self.mmax))
         with torch.device("cpu"):
             grid = GaussLegendre(8, 16)
             directions = grid.points.flatten(0, 1)
@@ -187,21 +175,41 @@ class SCN(ConstantModule):
 
     def functions(self, charges: Tensor, vectors: Tensor, edge_index: Tensor) -> Tensor:
         """The functions that atoms carry after the last layer, (P, N, C)."""
-        source, target = edge_index
         d = lengths(vectors)
-        Q = self.orders(edge_frames(vectors, self.lmax))
+        groups = self._groups(charges, vectors, d, edge_index)
+        scalars = self.embedding(charges)[:, None]
+        x = torch.cat([scalars, scalars.new_zeros(len(charges), (self.lmax + 1) ** 2 - 1, self.channels)], 1)
+        kinds = [self.messages] if self.nearest is None else [self.messages, self.far_messages]
+        for layer, update in enumerate(self.updates):
+            heard = [edges.heard(x, messages[layer]) for edges, messages in zip(groups, kinds, strict=True)]
+            x = x + update(torch.cat([sum(heard[1:], heard[0]), x], -1))
+        return x
+
+    def _groups(self, charges: Tensor, vectors: Tensor, d: Tensor, edge_index: Tensor) -> list[_Edges]:
+        """All edges; or those to the nearest atoms, and those to the others, which share edges between the two."""
+        weights = self.envelope(d) / math.sqrt(self.neighbours)
+        if self.nearest is None:
+            return [self._edges(charges, vectors, d, edge_index, weights, self.rotation)]
+        t, found = self.nearest(d, edge_index[1]), []
+        for share, rotation in ((t, self.rotation), (1 - t, self.far_rotation)):
+            if torch.compiler.is_compiling():  # no size may depend on the data: edges with a share of 0 remain
+                own = torch.arange(len(d), device=d.device)
+            else:
+                own = share.detach().nonzero()[:, 0]
+            r, own_d, own_weights = (a.index_select(0, own) for a in (vectors, d, weights * share))
+            found.append(self._edges(charges, r, own_d, edge_index.index_select(1, own), own_weights, rotation))
+        return found
+
+    def _edges(
+        self, charges: Tensor, vectors: Tensor, d: Tensor, edge_index: Tensor, weights: Tensor, rotation: EdgeRotation
+    ) -> _Edges:
+        source, target = edge_index
+        Q = rotation.matrices(edge_frames(vectors, rotation.lmax))
         ends_S, ends_T = self.ends(charges).chunk(2, 1)
         features = self.edges(
             torch.cat([self.radial(d), ends_S.index_select(0, source), ends_T.index_select(0, target)], 1)
         )
-        back = (Q * (self.envelope(d) / math.sqrt(self.neighbours))[:, None, None]).mT
-        scalars = self.embedding(charges)[:, None]
-        x = torch.cat([scalars, scalars.new_zeros(len(charges), (self.lmax + 1) ** 2 - 1, self.channels)], 1)
-        for message, update, rows in zip(self.messages, self.updates, self.rows, strict=True):
-            pair = torch.cat([x.index_select(0, source), x.index_select(0, target)], -1)
-            heard = sum_by(target, back[..., :rows] @ message(pair, Q[:, :rows], features), len(x))
-            x = x + update(torch.cat([heard, x], -1))
-        return x
+        return _Edges(source, target, Q, (Q * weights[:, None, None]).mT, features)
 
     def _values(self, x: Tensor) -> Tensor:
         """What the head sees: (P, directions, C), or the means (P, 1, C)."""

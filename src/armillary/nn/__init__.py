@@ -9,7 +9,7 @@ from armillary.nn.dropout import FieldDropout
 from armillary.nn.edge_bridge import linear_paths, load_path_weights, path_weights
 from armillary.nn.edge_frames import edge_frames
 from armillary.nn.edge_linear import EdgeLinear
-from armillary.nn.edge_orders import EdgeOrders, OrderGate, OrderLinear
+from armillary.nn.edge_orders import OrderGate, OrderLinear
 from armillary.nn.edge_product import EdgeProduct
 from armillary.nn.edge_rotation import EdgeRotation
 from armillary.nn.energies import EnergyForces, EnergyForcesLoss, EnergyForcesMetrics, EnergyTargets
@@ -33,6 +33,7 @@ from armillary.nn.lift_rotation import RotationPointwise
 from armillary.nn.linear import PointwiseLinear
 from armillary.nn.losses import CrossEntropyLoss, DiceLoss, GradientLoss, L1Loss, L2Loss, SumLoss
 from armillary.nn.metrics import ClassificationMetrics, Metrics, RegressionMetrics, SegmentationMetrics
+from armillary.nn.nearest import NearestWeights
 from armillary.nn.needlet import NeedletShrinkage, SphereNeedletConv
 from armillary.nn.needlet_so3 import NeedletInvariants, NeedletLift, NeedletProject, SO3NeedletConv
 from armillary.nn.nonlinearities import Pointwise
@@ -79,7 +80,6 @@ __all__ = [
     "DiscoLift",
     "DiscoSO3Conv",
     "EdgeLinear",
-    "EdgeOrders",
     "EdgeProduct",
     "EdgeRotation",
     "EnergyForces",
@@ -119,6 +119,7 @@ __all__ = [
     "MagnitudeReLU",
     "Magnitudes",
     "Metrics",
+    "NearestWeights",
     "NeedletInvariants",
     "NeedletLift",
     "NeedletProject",

@@ -89,12 +89,14 @@ def _pairs(
 
 
 def _block(layer: EdgeLinear, m: int, i: int, o: int) -> Tensor | None:
-    """What of W_m leads from stream i to stream o; None above mmax."""
+    """What of W_m leads from stream i to stream o, (channels out, channels in); None above mmax."""
     if m > layer.mmax:
         return None
     columns, rows = dict(layer.start.places[m])[i], dict(layer.end.places[m])[o]
     if m == 0 and not layer.start.natural[i]:
         before = (layer.end.counts[0] - layer.end.others, layer.start.counts[0] - layer.start.others)
         rows, columns = (slice(s.start - b, s.stop - b) for s, b in zip((rows, columns), before, strict=True))
-        return layer.others[rows, columns]
-    return layer.weights[m][rows, columns]
+        others = layer.map.others
+        assert others is not None  # a channel at each end
+        return others[columns, rows].mT
+    return layer.map.weights[m][columns, rows].mT

@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from armillary.groups import Irreps
 from armillary.nn.edge_checks import check_edges
+from armillary.nn.edge_orders import OrderLinear
 from armillary.nn.edge_rotation import EdgeRotation
 from armillary.ops.integers import checked_integer
 
@@ -33,8 +34,7 @@ class EdgeLinear(nn.Module):
     ``recompute`` what lies between is not kept but computed again in the backward pass: memory is then that of one run.
 
     Shapes: x (P, irreps_in.dim), frames (E, S) of degree ``lmax`` or more, edge_index (2, E) → (points_out or P,
-    irreps_out.dim). State dict: ``weights.0`` (natural of m = 0), ``weights.m`` (n_out, n_in), ``others`` (the rest of
-    m = 0), ``mixing.m`` (V, without reflections). Weights are drawn with variance 1/n_in.
+    irreps_out.dim). The matrices are those of ``map``, an ``OrderLinear``, which says how they are stored and drawn.
     Raises: ValueError for an output that nothing reaches, or shapes that do not fit.
     Source: Passaro & Zitnick 2023 (arXiv 2302.03655), equations 5 to 7; pinned by ``tests/nn/test_edge_linear.py``.
     """
@@ -52,17 +52,12 @@ class EdgeLinear(nn.Module):
         super().__init__()
         self.start, self.end = EdgeRotation(irreps_in, mmax), EdgeRotation(irreps_out, mmax)
         self.irreps_in, self.irreps_out = self.start.irreps, self.end.irreps
-        self.lmax, self.mmax = max(self.start.lmax, self.end.lmax), min(self.start.mmax, self.end.mmax)
+        self.map = OrderLinear(self.start, self.end, reflections=reflections)
+        self.lmax, self.mmax = max(self.start.lmax, self.end.lmax), self.map.mmax
         """The degree that frames need, and the highest order that is mapped."""
         self.reflections, self.recompute = reflections, recompute
         self.edges_at_once = None if edges_at_once is None else checked_integer("edges_at_once", edges_at_once, 1)
         self.scale_numel = sum(self.start.counts)
-        rest = (self.start.others, self.end.others) if reflections else (0, 0)
-        sizes = [(out, n) for out, n in zip(self.end.counts, self.start.counts, strict=False)]
-        sizes[0] = (sizes[0][0] - rest[1], sizes[0][1] - rest[0])
-        self.weights = nn.ParameterList(_drawn(*size) for size in sizes)
-        self.others = _drawn(rest[1], rest[0])
-        self.mixing = nn.ParameterList() if reflections else nn.ParameterList(_drawn(*size) for size in sizes[1:])
         reached = {i for m, places in enumerate(self.end.places[: self.mmax + 1]) for i, _ in places if self._has(m, i)}
         missing = [str(irrep) for i, (_, irrep) in enumerate(self.irreps_out) if i not in reached]
         if missing:
@@ -119,38 +114,12 @@ class EdgeLinear(nn.Module):
 
     def mix(self, z: Tensor, scales: Tensor | None = None) -> Tensor:
         """W (s · z), (E, start.size) → (E, end.size)."""
-        found, at, scaled = [], 0, 0
-        for m, (n, out) in enumerate(zip(self.start.counts, self.end.counts, strict=False)):
-            part = z[:, at : at + (2 if m else 1) * n].unflatten(1, (-1, n))
-            at += part.shape[1] * n
-            if scales is not None:
-                part = part * scales[:, None, scaled : scaled + n].to(z.dtype)
-                scaled += n
-            found.append(self._order(m, part, out).flatten(1))
-        given = sum(part.shape[1] for part in found)
-        if given < self.end.size:
-            found.append(z.new_zeros(len(z), self.end.size - given))
-        return torch.cat(found, 1)
-
-    def _order(self, m: int, part: Tensor, out: int) -> Tensor:
-        weight = self.weights[m].to(part.dtype)
-        if m == 0:
-            if not self.reflections:
-                return part @ weight.mT
-            natural = weight.shape[1]
-            others = self.others.to(part.dtype)
-            return torch.cat([part[..., :natural] @ weight.mT, part[..., natural:] @ others.mT], -1)
-        mixed = part @ weight.mT
-        if self.reflections:
-            return mixed
-        turned = part @ self.mixing[m - 1].to(part.dtype).mT
-        return mixed + torch.stack([-turned[:, 1], turned[:, 0]], 1)
+        if scales is not None:
+            orders = enumerate(scales.to(z.dtype).split(self.start.counts, 1))
+            z = z * torch.cat([own for m, own in orders for _ in range(2 if m else 1)], 1)
+        return self.map(z)
 
     def extra_repr(self) -> str:
         cut = "" if self.edges_at_once is None else f", edges_at_once={self.edges_at_once}"
         group = "O(3)" if self.reflections else "SO(3)"
         return f"{self.irreps_in} → {self.irreps_out}, mmax={self.mmax}, commutes with {group}{cut}"
-
-
-def _drawn(out: int, n: int) -> nn.Parameter:
-    return nn.Parameter(torch.randn(out, n) * max(n, 1) ** -0.5)

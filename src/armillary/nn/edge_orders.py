@@ -1,7 +1,6 @@
-"""Features in the frame of an edge, sorted by order m and cut off at |m| ≤ M, and maps between them.
+"""Maps of features in the frame of an edge, sorted by order m as ``EdgeRotation`` gives them: linear ones, and a gate.
 
-Shape legend: P points, E edges, C channels, L = lmax, N = (L + 1)² rows by degree, K rows with |m| ≤ M: those of m = 0
-(l = 0..L), then for each m = 1..M those of +m and those of -m (l = m..L).
+Shape legend: E edges, H channels, L = lmax, M = mmax, n_m how many channels have order m.
 """
 
 from __future__ import annotations
@@ -9,100 +8,75 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from armillary.groups import Irreps, O3Irrep
+from armillary.nn.edge_rotation import EdgeRotation
 from armillary.ops.constants import ConstantModule
-from armillary.ops.edge_wigner import wigner_size
 from armillary.ops.integers import checked_integer
 
 
-class EdgeOrders(ConstantModule):
-    """The rows of an edge's Wigner matrices with |m| ≤ M, sorted by m, as one matrix of each edge.
-
-    ``forward(frames)``: (E, Σ(2l + 1)²), as ``nn.edge_frames`` gives them → Q (E, K, N). ``Q @ x`` turns features x
-    (E, N, C) into the frame; ``Qᵀ @ z`` turns them back, what was cut off being zero.
-    Raises: ValueError for M > L, and frames of another degree.
-    Source: Passaro & Zitnick 2023 (arXiv 2302.03655); pinned by ``tests/nn/test_edge_orders.py``.
-    """
-
-    def __init__(self, lmax: int, mmax: int | None = None) -> None:
-        super().__init__()
-        self.lmax = checked_integer("lmax", lmax, 0)
-        self.mmax = checked_integer("mmax", lmax if mmax is None else mmax, 0, lmax, why=", lmax")
-        rows = [(l, 0) for l in range(lmax + 1)]
-        for m in range(1, self.mmax + 1):
-            rows += [(l, sign * m) for sign in (1, -1) for l in range(m, lmax + 1)]
-        self.rows = tuple(rows)
-        """(l, m) of each row."""
-        starts = [wigner_size(l - 1) if l else 0 for l in range(lmax + 1)]
-        place = torch.full((len(rows), (lmax + 1) ** 2), wigner_size(lmax), device="cpu")  # a column of zeros
-        for k, (l, m) in enumerate(rows):
-            first = starts[l] + (l + m) * (2 * l + 1)
-            place[k, l * l : (l + 1) ** 2] = torch.arange(first, first + 2 * l + 1, device="cpu")
-        self.register_constant("place", place.flatten())
-
-    def forward(self, frames: Tensor) -> Tensor:
-        if frames.ndim != 2 or frames.shape[1] != wigner_size(self.lmax):
-            raise ValueError(
-                f"frames have shape {tuple(frames.shape)}, wanted (E, {wigner_size(self.lmax)}): edge_frames(r, "
-                f"{self.lmax})."
-            )
-        padded = torch.cat([frames, torch.zeros_like(frames[:, :1])], 1)
-        place = self._buffers["place"]
-        assert place is not None
-        return padded.index_select(1, place).unflatten(1, (len(self.rows), -1))
-
-    def extra_repr(self) -> str:
-        return f"lmax={self.lmax}, mmax={self.mmax}"
-
-
 class OrderLinear(nn.Module):
-    """A linear map of features in the frame of an edge that commutes with turns about it: for each m a dense map of
-    all degrees and channels.
+    """A linear map of features in the frame of an edge that commutes with turns about it: for each order m a dense map
+    of all degrees and channels that have it.
 
-        y_0 = W_0 x_0,     y_±m = W_m x_±m ∓ V_m x_∓m
+        x'_0 = x_0 W_0,     a'_m = a_m W_m - b_m V_m,     b'_m = b_m W_m + a_m V_m,     (a, b)_m as of ``EdgeRotation``
 
-    Without V (``reflections=True``) it also commutes with reflections at planes through the edge, so that together with
-    the rotations to the frame and back it commutes with O(3); with V it is the full map of SO(3). ``scalars`` more
-    outputs are made of x_0, which no turn changes.
+    Without V (``reflections=True``) it also commutes with mirrors, the two kinds of m = 0 having a matrix each, so that
+    together with the rotations to the frame and back it commutes with O(3); with V it is the full map of SO(3). Orders
+    that the input has not are zero in the output, and the other way round they are left out.
 
-    Shapes: (E, K, C) → (E, K, channels_out) and (E, scalars).
-    Raises: ValueError for another number of rows or channels.
+    ``start`` and ``end`` say what is where in the input and the output. Shapes: (E, start.size) → (E, end.size).
+    State dict: ``weights.m`` (n_in, n_out), or W_m and V_m side by side (n_in, 2 n_out); ``others`` (n_in, n_out), for
+    what of m = 0 is not natural, where both ends have it and ``reflections``. Drawn with a variance of 1 over the count
+    of numbers that an output is made of. Raises: ValueError for another size.
     Source: Passaro & Zitnick 2023 (eSCN, arXiv 2302.03655), eq. 8; pinned by ``tests/nn/test_edge_orders.py``.
     """
 
-    def __init__(
-        self, orders: EdgeOrders, channels_in: int, channels_out: int, scalars: int = 0, *, reflections: bool = True
-    ) -> None:
-        super().__init__()
-        self.lmax, self.mmax, self.rows = orders.lmax, orders.mmax, len(orders.rows)
-        self.channels_in = checked_integer("channels_in", channels_in, 1)
-        self.channels_out = checked_integer("channels_out", channels_out, 1)
-        self.scalars, self.reflections = checked_integer("scalars", scalars, 0), reflections
-        self.weights = nn.ParameterList()
-        for m in range(self.mmax + 1):
-            n = self.lmax + 1 - m
-            outputs = n * channels_out + (scalars if m == 0 else n * channels_out * (not reflections))
-            fan_in = n * channels_in * (1 if m == 0 or reflections else 2)
-            self.weights.append(nn.Parameter(torch.randn(n * channels_in, outputs) * fan_in**-0.5))
+    others: nn.Parameter | None
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        if x.ndim != 3 or x.shape[1:] != (self.rows, self.channels_in):
-            raise ValueError(f"x has shape {tuple(x.shape)}, wanted (E, {self.rows}, {self.channels_in}).")
-        zero, *others = x.split([(self.lmax + 1 - m) * (2 if m else 1) for m in range(self.mmax + 1)], 1)
-        mixed = zero.flatten(1) @ self.weights[0].to(x)
-        mixed, scalars = mixed.split([(self.lmax + 1) * self.channels_out, self.scalars], 1)
-        found = [mixed.unflatten(1, (self.lmax + 1, -1))]
-        for both, weight in zip(others, list(self.weights)[1:], strict=True):
-            y = both.reshape(len(x), 2, len(weight)) @ weight.to(x)  # +m, -m
+    def __init__(self, start: EdgeRotation, end: EdgeRotation, *, reflections: bool = True) -> None:
+        super().__init__()
+        self.size_in, self.size_out, self.reflections = start.size, end.size, reflections
+        self.mmax = min(start.mmax, end.mmax)
+        """The highest order that is mapped."""
+        rest_in, rest_out = (start.others, end.others) if reflections else (0, 0)
+        inputs, outputs = ([rotation.counts[m] for m in range(self.mmax + 1)] for rotation in (start, end))
+        inputs[0], outputs[0] = inputs[0] - rest_in, outputs[0] - rest_out
+        self.weights = nn.ParameterList()
+        for m, (n, out) in enumerate(zip(inputs, outputs, strict=True)):
+            halves = 1 if m == 0 or reflections else 2
+            self.weights.append(_drawn(n, halves * out, halves * n))
+        self.register_parameter("others", _drawn(rest_in, rest_out, rest_in) if rest_in and rest_out else None)
+        self.parts = [inputs[0], rest_in, *(2 * n for n in inputs[1:])]
+        """Of the components that are mapped, how many are of m = 0 and natural, the rest of m = 0, of m = 1, 2, …"""
+        self.silent = rest_out if self.others is None else 0
+        """How many outputs of m = 0 nothing reaches."""
+        self.parts.append(start.size - sum(self.parts))
+
+    def forward(self, z: Tensor) -> Tensor:
+        if z.ndim != 2 or z.shape[1] != self.size_in:
+            raise ValueError(f"z has shape {tuple(z.shape)}, this OrderLinear wants (E, {self.size_in}).")
+        natural, rest, *pairs, _ = z.split(self.parts, 1)
+        first, *weights = [weight.to(z) for weight in self.weights]
+        found = [natural @ first]
+        if self.others is not None:
+            found.append(rest @ self.others.to(z))
+        elif self.silent:
+            found.append(z.new_zeros(len(z), self.silent))
+        for pair, weight in zip(pairs, weights, strict=True):
+            mixed = pair.reshape(len(z), 2, len(weight)) @ weight  # a, b
             if not self.reflections:
-                y, crossed = y.chunk(2, -1)
-                plus, minus = crossed.unbind(1)
-                y = y + torch.stack([-minus, plus], 1)
-            found.append(y.reshape(*both.shape[:2], self.channels_out))
-        return torch.cat(found, 1), scalars
+                mixed, crossed = mixed.chunk(2, -1)
+                a, b = crossed.unbind(1)
+                mixed = mixed + torch.stack([-b, a], 1)
+            found.append(mixed.flatten(1))
+        missing = self.size_out - sum(part.shape[1] for part in found)
+        if missing:
+            found.append(z.new_zeros(len(z), missing))
+        return torch.cat(found, 1)
 
     def extra_repr(self) -> str:
-        sizes = f"{self.channels_in} → {self.channels_out}, lmax={self.lmax}, mmax={self.mmax}"
-        return f"{sizes}, scalars={self.scalars}, {'O(3)' if self.reflections else 'SO(3)'}"
+        group = "O(3)" if self.reflections else "SO(3)"
+        return f"{self.size_in} → {self.size_out}, mmax={self.mmax}, commutes with {group}"
 
 
 class OrderGate(ConstantModule):
@@ -111,29 +85,38 @@ class OrderGate(ConstantModule):
         y_l0 = SiLU(x_l0),     y_l,±m = sigmoid(s_l) x_l,±m
 
     m = 0 is a scalar there; turns about the edge mix ±m alone, which a common factor does not see: it commutes with
-    them, and with reflections, exactly. Shapes: (E, K, C) and scalars (E, L·C) → (E, K, C).
+    them, and with reflections, exactly. The scalars s are more channels of 0e in the input: ``irreps_in`` are
+    ``irreps``, H of each natural degree up to L, and L·H of them, or none where there is only m = 0.
+
+    Shapes: features in the frame, cut at |m| ≤ M, of ``irreps_in`` → those of ``irreps``.
+    Raises: ValueError for another size, or M > L.
     Source: as the gates of Weiler et al. 2018 (arXiv 1807.02547); pinned by ``tests/nn/test_edge_orders.py``.
     """
 
-    def __init__(self, orders: EdgeOrders, channels: int) -> None:
+    def __init__(self, lmax: int, mmax: int, channels: int) -> None:
         super().__init__()
-        self.lmax, self.mmax, self.channels = orders.lmax, orders.mmax, channels
-        degrees = [l - 1 for l, m in orders.rows if m != 0]
+        self.lmax, self.channels = checked_integer("lmax", lmax, 0), checked_integer("channels", channels, 1)
+        self.mmax = checked_integer("mmax", mmax, 0, lmax, why=", lmax")
+        self.irreps = Irreps.natural(lmax, channels)
+        scalars = lmax * channels if mmax else 0
+        self.irreps_in = Irreps([*self.irreps, *([(scalars, O3Irrep(0, 1))] if scalars else [])])
+        degrees = [l - 1 for l, m in EdgeRotation(Irreps.natural(lmax), mmax).components if m != 0]
+        self.parts = [(lmax + 1) * channels, scalars, len(degrees) * channels]
         self.register_constant("degrees", torch.tensor(degrees, dtype=torch.int64, device="cpu"))
 
-    @property
-    def scalars(self) -> int:
-        """How many scalars it wants: none where there is only m = 0."""
-        return self.lmax * self.channels if self.mmax else 0
-
-    def forward(self, x: Tensor, scalars: Tensor) -> Tensor:
+    def forward(self, z: Tensor) -> Tensor:
+        if z.ndim != 2 or z.shape[1] != sum(self.parts):
+            raise ValueError(f"z has shape {tuple(z.shape)}, this OrderGate wants (E, {sum(self.parts)}).")
         if self.mmax == 0:
-            return nn.functional.silu(x)
-        degrees = self._buffers["degrees"]
-        assert degrees is not None
-        gates = torch.sigmoid(scalars).unflatten(1, (self.lmax, self.channels)).index_select(1, degrees)
-        zero, rest = x.split([self.lmax + 1, x.shape[1] - self.lmax - 1], 1)
+            return nn.functional.silu(z)
+        zero, scalars, rest = z.split(self.parts, 1)
+        gates = torch.sigmoid(scalars).unflatten(1, (self.lmax, self.channels))
+        gates = gates.index_select(1, self.constant("degrees", z)).flatten(1)
         return torch.cat([nn.functional.silu(zero), rest * gates], 1)
 
     def extra_repr(self) -> str:
         return f"lmax={self.lmax}, mmax={self.mmax}, channels={self.channels}"
+
+
+def _drawn(n: int, out: int, fan_in: int) -> nn.Parameter:
+    return nn.Parameter(torch.randn(n, out) * max(fan_in, 1) ** -0.5)

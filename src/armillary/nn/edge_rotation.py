@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from armillary.groups import Irreps, O3Irrep
 from armillary.nn.edge_checks import check_edges, check_frames
@@ -46,6 +46,8 @@ class EdgeRotation(ConstantModule):
             rows.append(min(irrep.l, self.mmax))
             starts.append(end)
             end += (2 * rows[-1] + 1) * n
+        self.components: list[tuple[int, int]] = []
+        """For each run of channels in z its stream, and the m = -l..l of what it is of x."""
         order: list[int] = []
         signs: list[float] = []
         for m in range(self.mmax + 1):
@@ -62,6 +64,7 @@ class EdgeRotation(ConstantModule):
             for half in range(2 if m else 1):
                 for i in streams:
                     n, at = self.irreps.streams[i][0], m * (1 if self.natural[i] != bool(half) else -1)
+                    self.components.append((i, at))
                     order += range(starts[i] + (rows[i] + at) * n, starts[i] + (rows[i] + at + 1) * n)
                     signs += [-1.0 if m and not self.natural[i] and not half else 1.0] * n
         self.size = len(order)
@@ -81,6 +84,23 @@ class EdgeRotation(ConstantModule):
         parts = zip(blocks, self.irreps.split(x), strict=True)
         turned = torch.cat([(D @ part[source]).flatten(1) for D, part in parts], 1)
         return turned[:, self.constant("order", x)] * self.constant("signs", x)
+
+    def matrices(self, frames: Tensor) -> Tensor:
+        """P D_e of each edge, (E, size, irreps.dim): ``z = (Q @ x[source, :, None])[..., 0]``.
+
+        Where each stream has one channel, the same matrices turn as many as there are: with x (P, dim, C),
+        ``(Q @ x[source]).flatten(1)`` is z of the irreps with C channels each. Made once for a graph, they serve all of
+        its layers.
+        """
+        padded = []
+        for D, (n, _), place in zip(
+            self._blocks(frames, len(frames), frames), self.irreps, self.irreps.slices, strict=True
+        ):
+            if n > 1:
+                D = torch.einsum("emk,cd->emckd", D, torch.eye(n).to(D)).flatten(3).flatten(1, 2)
+            padded.append(nn.functional.pad(D, (place.start, self.irreps.dim - place.stop)))
+        found = torch.cat(padded, 1).index_select(1, self.constant("order", frames))
+        return found if all(self.natural) else found * self.constant("signs", frames)[:, None]
 
     def rotate_out(self, z: Tensor, frames: Tensor, target: Tensor, points: int) -> Tensor:
         """y (points, irreps.dim) of z (E, size): turned back and summed."""

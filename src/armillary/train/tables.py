@@ -17,8 +17,13 @@ NONE = "none"
 
 
 def to_table(config: Any) -> dict[str, Any]:
-    """A dataclass as nested dicts of str, numbers, bools and lists; None becomes ``"none"``."""
-    return {field.name: _plain(getattr(config, field.name)) for field in fields(config)}
+    """A dataclass as nested dicts of str, numbers, bools and lists; None becomes ``"none"``.
+
+    A field whose metadata say ``added`` came later than others: it is left out while it has its default, so that the
+    settings of an older run, which does not have it, are still those of the same run.
+    """
+    values = ((field, getattr(config, field.name)) for field in fields(config))
+    return {f.name: _plain(value) for f, value in values if not (f.metadata.get("added") and value == f.default)}
 
 
 def _plain(value: Any) -> Any:
