@@ -16,7 +16,7 @@ from armillary.models.invariant import InvariantNetwork
 from armillary.models.scn import TurnedMessage
 from armillary.models.se3 import full_convolution, norm_relu
 from armillary.models.segnn import steerable_attributes
-from armillary.nn import EdgeOrders, SE3SeparableConv, edge_frames
+from armillary.nn import EdgeRotation, SE3SeparableConv, edge_frames
 from armillary.nn.radial import lengths
 from armillary.testing import PointMap, PointSymmetry, commutation_error
 
@@ -64,12 +64,12 @@ def energies(network: nn.Module) -> Case:
 
 def message(mmax: int, reflections: bool) -> Case:
     """A message of eSCN alone, of degree 10, without the grid of the network."""
-    orders, irreps = EdgeOrders(10, mmax), Irreps.natural(10, 2)
-    layer = TurnedMessage(orders, 2, 3, 4, reflections)
+    rotation, irreps = EdgeRotation(Irreps.natural(10), mmax), Irreps.natural(10, 2)
+    layer = TurnedMessage(10, mmax, 2, 3, 4, reflections)
 
     def call(layer: TurnedMessage, f: Tensor, x: Tensor) -> Tensor:
         r, f = x[EDGES[0]] - x[EDGES[1]], f.unflatten(1, (-1, 2))
-        Q = orders(edge_frames(r, 10))
+        Q = rotation.matrices(edge_frames(r, 10))
         features = torch.cos(lengths(r)[:, None] + torch.arange(4))
         y = Q.mT @ layer(torch.cat([f[EDGES[0]], f[EDGES[1]]], -1), Q, features)
         return torch.zeros_like(f).index_add(0, EDGES[1], y).flatten(1)

@@ -14,7 +14,6 @@ from armillary.groups import SO3, Degrees, Irreps, O3Irrep, SO3Signals, random_r
 from armillary.nn import (
     ChannelwiseProduct,
     EdgeLinear,
-    EdgeOrders,
     EdgeProduct,
     EdgeRotation,
     Gate,
@@ -113,15 +112,17 @@ class InFrame(nn.Module):
 
     def __init__(self, mmax: int, reflections: bool) -> None:
         super().__init__()
-        self.orders = EdgeOrders(10, mmax)
-        self.gate = OrderGate(self.orders, 3)
-        self.mix = OrderLinear(self.orders, 2, 3, self.gate.scalars, reflections=reflections)
-        self.last = OrderLinear(self.orders, 3, 2, reflections=reflections)
+        self.rotation = EdgeRotation(Irreps.natural(10), mmax)
+        self.gate = OrderGate(10, mmax, 3)
+        ends = (Irreps.natural(10, 2), self.gate.irreps_in, self.gate.irreps, Irreps.natural(10, 2))
+        start, gated, middle, end = (EdgeRotation(irreps, mmax) for irreps in ends)
+        self.mix = OrderLinear(start, gated, reflections=reflections)
+        self.last = OrderLinear(middle, end, reflections=reflections)
 
     def forward(self, f: Tensor, frames: Tensor, _: Tensor) -> Tensor:
-        Q, x = self.orders(frames), f.unflatten(1, (-1, 2))
-        y = Q.mT @ self.last(self.gate(*self.mix(Q @ x[EDGES[0]])))[0]
-        return torch.zeros_like(x).index_add(0, EDGES[1], y).flatten(1)
+        Q, x = self.rotation.matrices(frames), f.unflatten(1, (-1, 2))
+        z = self.last(self.gate(self.mix((Q @ x[EDGES[0]]).flatten(1))))
+        return torch.zeros_like(x).index_add(0, EDGES[1], Q.mT @ z.unflatten(1, (-1, 2))).flatten(1)
 
 
 def in_frame(mmax: int, reflections: bool = True) -> Case:
@@ -200,7 +201,7 @@ EXACT: dict[str, Callable[[], Case]] = {
     "EdgeLinear, |m| <= 2": lambda: edge_linear(2),
     "EdgeLinear without reflections": lambda: edge_linear(3, reflections=False),
     "EdgeRotation": edge_rotation,
-    "EdgeOrders, OrderLinear, OrderGate": lambda: in_frame(10),
+    "OrderLinear, OrderGate": lambda: in_frame(10),
     "OrderLinear, |m| <= 2": lambda: in_frame(2),
     "OrderLinear without reflections": lambda: in_frame(3, reflections=False),
     "PointConv": point_convolution,
