@@ -28,9 +28,11 @@ def graph(atoms: int = 5) -> tuple[Tensor, Tensor, Tensor]:
     return torch.tensor([8, 1, 1, 8, 1])[:atoms], x, edges
 
 
-def turned_error(model: SCN, sign: float = 1.0) -> float:
+def turned_error(model: SCN, sign: float = 1.0, coincident: bool = False) -> float:
     """The worst relative error of the functions on atoms under rotations (times the inversion)."""
     charges, x, edges = graph()
+    if coincident:
+        x[1] = x[0]
     r = x[edges[0]] - x[edges[1]]
     y, worst = model.functions(charges, r, edges).detach(), 0.0
     for R in random_rotations(6, torch.Generator().manual_seed(1)):
@@ -50,6 +52,14 @@ def test_messages_of_escn_commute_with_motions_and_reflections_up_to_the_grid(lm
         full = network(lmax=lmax, mmax=mmax, rings=24, reflections=False)
         assert turned_error(full) < 1e-7
         assert turned_error(full, -1) > 1e-5
+
+
+def test_coincident_atoms_have_no_direction_to_tell() -> None:
+    assert turned_error(network(rings=24), coincident=True) < 1e-7
+
+
+def test_directions_of_the_heads_grow_with_the_degree() -> None:
+    assert [len(network(lmax=l, mmax=0).directions) for l in (2, 3, 6)] == [128, 128, 392]
 
 
 def test_messages_of_scn_follow_the_frame() -> None:

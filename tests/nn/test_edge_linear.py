@@ -199,6 +199,7 @@ def test_input_that_does_not_fit():
     for arguments, match in (
         ((x[:, :1], frames, edges), "x has shape"),
         ((x, frames[:, :1], edges), "frames have shape"),
+        ((x, frames.repeat(2, 1), edges), "frames have shape"),
         ((x, frames, edges.float()), "edge_index has shape"),
         ((x, frames, edges, torch.zeros(1, 3)), "scales have shape"),
     ):

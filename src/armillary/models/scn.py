@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from armillary.groups import Irreps
-from armillary.models.forces import ElementEmbedding, structure_of, sum_by
+from armillary.models.forces import ElementEmbedding, structure_of
 from armillary.models.scn_messages import DenseMessage, TurnedMessage
 from armillary.nn.dense import dense
 from armillary.nn.edge_frames import edge_frames
@@ -22,7 +22,8 @@ from armillary.nn.nearest import NearestWeights
 from armillary.nn.radial import BesselBasis, PolynomialCutoff, lengths
 from armillary.nn.sphere_pointwise import SpherePointwise, sphere_functions
 from armillary.ops.constants import ConstantModule
-from armillary.ops.integers import checked_integer
+from armillary.ops.integers import checked_integer, checked_positive
+from armillary.ops.sums import sum_by
 from armillary.spaces import GaussLegendre
 
 Message = Literal["escn", "scn"]
@@ -57,8 +58,9 @@ class SCN(ConstantModule):
     m are ``message``\\ s in the frame of the edge, cut off at orders |m| ≤ M: "escn", which commute with rotations, or
     "scn", which follow the frame. P is a dense network of two layers on the grid of ``SpherePointwise``. u is the
     ``PolynomialCutoff``; the features of an edge are Bessel functions of its length and embeddings of both elements. f
-    is a dense network: at 128 directions ("directions"), or of the mean of the functions alone ("mean"); b numbers of
-    each element. ``neighbours`` n, the mean number, and ``scale`` s, the unit of energy, are measured on data.
+    is a dense network: at 128 directions ("directions"; more for L > 3), or of the mean of the functions alone
+    ("mean"); b numbers of each element. Coincident atoms hear nothing of each other. ``neighbours`` n, the mean number,
+    and ``scale`` s, the unit of energy, are measured on data.
     ``reflections``: whether messages of eSCN commute with these too, or use the full map of SO(3).
     ``taps``: turns of the frame about the edge over which messages of SCN are averaged (``DenseMessage``).
 
@@ -106,8 +108,6 @@ class SCN(ConstantModule):
         super().__init__()
         if message not in ("escn", "scn") or head not in ("directions", "mean"):
             raise ValueError(f"got message = {message!r}, head = {head!r}; wanted escn or scn, directions or mean.")
-        if not (0 < neighbours < math.inf and 0 < scale < math.inf):
-            raise ValueError(f"got neighbours = {neighbours} and scale = {scale}, wanted numbers > 0.")
         checked_integer("layers", layers, 1)
         self.lmax, self.channels, self.head = lmax, checked_integer("channels", channels, 1), head
         self.mmax = checked_integer("mmax", lmax if mmax is None else mmax, 0, lmax, why=", lmax")
@@ -115,7 +115,7 @@ class SCN(ConstantModule):
             raise ValueError(f"got taps = {taps}, wanted 1: messages of eSCN, and of m = 0 alone, do not see turns.")
         if (nearest is None) != (far_degree is None):
             raise ValueError(f"got nearest = {nearest} and far_degree = {far_degree}, wanted both or neither.")
-        self.neighbours, self.scale = float(neighbours), float(scale)
+        self.neighbours, self.scale = checked_positive("neighbours", neighbours), checked_positive("scale", scale)
         self.rotation = EdgeRotation(Irreps.natural(lmax), self.mmax)
         self.embedding = ElementEmbedding(elements, channels)
         self.shift = ElementEmbedding(elements, 1)
@@ -148,7 +148,8 @@ class SCN(ConstantModule):
             self.far_rotation = EdgeRotation(Irreps.natural(low), min(low, self.mmax))
             self.far_messages = messages(low, min(low, self.mmax))
         with torch.device("cpu"):
-            grid = GaussLegendre(8, 16)
+            side = max(8, 2 * (lmax + 1))
+            grid = GaussLegendre(side, 2 * side)
             directions = grid.points.flatten(0, 1)
             self.register_constant("directions", directions)
             self.register_constant("weights", grid.quadrature.expand(grid.shape).flatten() / (4 * math.pi))
@@ -187,7 +188,8 @@ class SCN(ConstantModule):
 
     def _groups(self, charges: Tensor, vectors: Tensor, d: Tensor, edge_index: Tensor) -> list[_Edges]:
         """All edges; or those to the nearest atoms, and those to the others, which share edges between the two."""
-        weights = self.envelope(d) / math.sqrt(self.neighbours)
+        # Between coincident atoms there is no direction: whatever they told each other would not turn with the rest.
+        weights = self.envelope(d) * (d > 0) / math.sqrt(self.neighbours)
         if self.nearest is None:
             return [self._edges(charges, vectors, d, edge_index, weights, self.rotation)]
         t, found = self.nearest(d, edge_index[1]), []

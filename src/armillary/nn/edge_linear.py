@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from armillary.groups import Irreps
-from armillary.nn.edge_checks import check_edges
+from armillary.nn.edge_checks import check_edges, check_frames
 from armillary.nn.edge_orders import OrderLinear
 from armillary.nn.edge_rotation import EdgeRotation
 from armillary.ops.integers import checked_integer
@@ -87,6 +87,7 @@ class EdgeLinear(nn.Module):
             raise ValueError(
                 f"scales have shape {tuple(scales.shape)}, this EdgeLinear wants ({edges}, {self.scale_numel})."
             )
+        check_frames(frames, edges, self.lmax, x)
         step = self.edges_at_once or max(1, edges)
         y: Tensor | None = None
         for first, last in pairwise([*range(0, edges, step), edges] if edges else [0, 0]):

@@ -10,6 +10,7 @@ from armillary.nn.edge_checks import check_edges, check_frames
 from armillary.ops.constants import ConstantModule
 from armillary.ops.edge_generators import wigner_size
 from armillary.ops.integers import checked_integer
+from armillary.ops.precision import without_autocast
 
 
 class EdgeRotation(ConstantModule):
@@ -82,7 +83,8 @@ class EdgeRotation(ConstantModule):
         self.irreps.check(x, "this EdgeRotation")
         blocks = self._blocks(frames, len(source), x)
         parts = zip(blocks, self.irreps.split(x), strict=True)
-        turned = torch.cat([(D @ part[source]).flatten(1) for D, part in parts], 1)
+        with without_autocast(x):
+            turned = torch.cat([(D @ part.index_select(0, source)).flatten(1) for D, part in parts], 1)
         return turned[:, self.constant("order", x)] * self.constant("signs", x)
 
     def matrices(self, frames: Tensor) -> Tensor:
@@ -110,7 +112,8 @@ class EdgeRotation(ConstantModule):
         sorted_back = (z * self.constant("signs", z))[:, self.constant("inverse", z)]
         sizes = [(2 * most + 1) * n for most, (n, _) in zip(self._rows, self.irreps, strict=True)]
         parts = zip(blocks, sorted_back.split(sizes, 1), self.irreps, strict=True)
-        back = torch.cat([(D.mT @ part.unflatten(1, (-1, n))).flatten(1) for D, part, (n, _) in parts], 1)
+        with without_autocast(z):
+            back = torch.cat([(D.mT @ part.unflatten(1, (-1, n))).flatten(1) for D, part, (n, _) in parts], 1)
         return back.new_zeros(points, self.irreps.dim).index_add(0, target, back)
 
     def _blocks(self, frames: Tensor, edges: int, like: Tensor) -> list[Tensor]:
