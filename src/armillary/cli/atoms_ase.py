@@ -219,7 +219,9 @@ def _mover(atoms: Atoms, kelvin: float, femtoseconds: float, friction: float, se
             ZeroRotation(atoms)
     if friction == 0:
         return VelocityVerlet(atoms, timestep=femtoseconds * fs)
-    return Langevin(atoms, timestep=femtoseconds * fs, temperature_K=kelvin, friction=friction / (1000 * fs), rng=draws)
+    return Langevin(
+        atoms, timestep=femtoseconds * fs, temperature_K=kelvin, friction=friction / (1000 * fs), rng=draws, fixcm=False
+    )
 
 
 def _opened(run: Path, file: str, precision: Precision, accelerator: Accelerator) -> tuple[Structures, Any]:
