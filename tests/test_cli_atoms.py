@@ -418,6 +418,18 @@ def test_mistakes_are_one_line_and_leave_nothing(
     assert "armillary atoms" in capsys.readouterr().err
 
 
+def test_a_package_that_is_missing_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr("armillary.ops.extras.import_module", none)
+    (tmp_path / "a.lmdb").write_bytes(b"")
+    err = fails(capsys, "train", "--data.path", tmp_path / "a.lmdb", "--run", tmp_path / "run")
+    assert 'needs lmdb, which is not installed: pip install "armillary[molecules]"' in err
+
+
 def test_other_elements_in_a_held_out_file(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = springs(4)
     write_extxyz(tmp_path / "valid.xyz", replace(given, charges=given.charges + 1))

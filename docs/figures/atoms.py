@@ -28,7 +28,7 @@ SIZES = (
     "--model.mmax",
     "1",
     "--train.epochs",
-    "40",
+    "20",
     "--train.lr",
     "1e-2",
     "--train.clip-grad",

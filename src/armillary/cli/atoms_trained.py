@@ -105,7 +105,8 @@ def free_target(target: Path, file: str, overwrite: bool) -> Path:
     read."""
     if target.exists() and not overwrite:
         raise ValueError(f"{target} exists: add --overwrite, or choose another --out.")
-    if target.exists() and Path(file).exists() and target.samefile(file):
+    sources = (Path(file), Path(file.rpartition(":")[0] or file))  # FILE.npz:NAME too
+    if target.exists() and any(source.exists() and target.samefile(source) for source in sources):
         raise ValueError(f"--out {target} is the file that is read: choose another.")
     return target
 
