@@ -158,7 +158,7 @@ def test_predictions_stand_beside_the_truth(trained: Path, file: Path, capsys: p
     assert armillary(["atoms", *(str(c) for c in command), "--overwrite", "--batch-size", "3"]) == 0
     again = read_extxyz(out)
     torch.testing.assert_close(again.forces, found.forces, atol=1e-5, rtol=0)
-    assert "is the file to predict" in fails(capsys, "predict", trained, file, "--out", file, "--overwrite")
+    assert "is the file that is read" in fails(capsys, "predict", trained, file, "--out", file, "--overwrite")
 
 
 def test_stress_is_written_where_all_is_periodic(trained: Path, tmp_path: Path) -> None:
@@ -216,19 +216,27 @@ def test_check_measures(trained: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_check_sees_what_is_wrong(file: Path, tmp_path: Path) -> None:
-    """Direct forces are no derivative; distances alone have all symmetries to rounding, also in a cell."""
+    """Direct forces are no derivative, messages may know left from right, and distances alone have all symmetries to
+    rounding, also in a cell."""
     periodic = tmp_path / "cell.xyz"
-    write_extxyz(periodic, springs(8, box=4.0))
+    write_extxyz(periodic, springs(8, box=2.7))
     rest = ["--train.epochs", "1", "--data.path", str(periodic)]
-    kinds = {"direct": ["--model.forces", "direct"], "distances": ["--model.name", "invariant"]}
+    small = " ".join(SMALL).replace("layers 1", "layers 2").split()  # one layer sees no handedness
+    kinds = {
+        "direct": ["--model.forces", "direct"],
+        "handed": ["--model.no-reflections", "--model.rings", "12"],
+        "distances": ["--model.name", "invariant"],
+    }
     found = {}
     for kind, flags in kinds.items():
         run = tmp_path / kind
-        assert armillary(["atoms", "train", *SMALL, *rest, *flags, "--run", str(run)]) == 0
+        assert armillary(["atoms", "train", *small, *rest, *flags, "--run", str(run)]) == 0
         assert armillary(["atoms", "check", str(run), str(periodic), "--samples", "4", "--draws", "2"]) == 0
         checked = json.loads((run / "check.json").read_text())["rows"]
         found[kind] = {row["symmetry"]: row for row in checked if row["dtype"] == "float64"}
     assert found["direct"]["derivatives"]["force_error"] > 0.1
+    assert found["handed"]["reflections"]["force_error"] > 1e-5
+    assert found["handed"]["rotations"]["force_error"] < 1e-8
     for name, row in found["distances"].items():
         assert row["force_error"] < (1e-7 if name == "derivatives" else 1e-10), name
     assert max(found["distances"][n]["energy_error"] for n in ("rotations", "reflections")) < 1e-10
@@ -315,7 +323,7 @@ def test_ctrl_c_keeps_a_checkpoint(file: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "armillary", "atoms", "train"]
     flags = [*SMALL, "--train.epochs", "500", "--data.path", str(file), "--run", str(run)]
     process = subprocess.Popen([*command, *flags], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + 300
     while not (run / "metrics.csv").exists():
         assert process.poll() is None
         assert time.monotonic() < deadline
@@ -410,6 +418,18 @@ def test_mistakes_are_one_line_and_leave_nothing(
     assert "armillary atoms" in capsys.readouterr().err
 
 
+def test_a_package_that_is_missing_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr("armillary.ops.extras.import_module", none)
+    (tmp_path / "a.lmdb").write_bytes(b"")
+    err = fails(capsys, "train", "--data.path", tmp_path / "a.lmdb", "--run", tmp_path / "run")
+    assert 'needs lmdb, which is not installed: pip install "armillary[molecules]"' in err
+
+
 def test_other_elements_in_a_held_out_file(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = springs(4)
     write_extxyz(tmp_path / "valid.xyz", replace(given, charges=given.charges + 1))
@@ -421,3 +441,55 @@ def test_other_elements_in_a_held_out_file(file: Path, tmp_path: Path, capsys: p
 def test_help_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert armillary(["atoms", command, "--help"]) == 0
     assert f"armillary atoms {command}" in capsys.readouterr().out.split("Examples")[1]
+
+
+def test_structures_relax(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("ase")
+    start, out = tmp_path / "start.xyz", tmp_path / "relaxed.xyz"
+    write_extxyz(start, replace(springs(2, seed=5), energies=None, forces=None))
+    command = ["relax", str(trained), str(start), "--out", str(out)]
+    assert armillary(["atoms", *command, "--fmax", "0.05", "--steps", "200"]) == 0
+    found, given = read_extxyz(out), read_extxyz(start)
+    assert float(found.forces.norm(dim=1).max()) <= 0.05  # type: ignore[union-attr]
+    assert not torch.equal(found.positions, given.positions)
+    assert "add --overwrite" in fails(capsys, *command)
+    assert armillary(["atoms", *command, "--overwrite", "--steps", "1"]) == 1
+    assert "2 did not converge in 1 steps: structure 0, 1." in capsys.readouterr().err
+    assert "not all structures" in fails(capsys, *command, "--overwrite", "--cell")
+    assert "wanted a force > 0" in fails(capsys, *command, "--fmax", "0")
+
+
+def test_a_cell_relaxes(trained: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ase")
+    start, out = tmp_path / "cell.xyz", tmp_path / "out.xyz"
+    write_extxyz(start, springs(1, box=3.0))
+    assert armillary(["atoms", "relax", str(trained), str(start), "--out", str(out), "--cell", "--steps", "3"]) in (
+        0,
+        1,
+    )
+    found = read_extxyz(out)
+    assert found.periodic is not None
+    assert found.periodic.all()
+    assert float((found.cells[0] - 3.0 * torch.eye(3)).abs().max()) > 1e-6  # type: ignore[index]
+
+
+def test_dynamics_keep_the_energy(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("ase")
+    start, out = tmp_path / "start.xyz", tmp_path / "path.xyz"
+    write_extxyz(start, springs(3, seed=6))
+    command = ["dynamics", str(trained), str(start), "--out", str(out), "--kelvin", "100"]
+    flags = ["--structure", "1", "--steps", "60", "--every", "20", "--femtoseconds", "0.25"]
+    assert armillary(["atoms", *command, *flags]) == 0
+    found = read_extxyz(out)
+    assert found.sizes.tolist() == [3] * 4
+    assert found.properties["time"].tolist() == pytest.approx([0, 0.005, 0.01, 0.015])
+    total = found.properties["total_energy"]
+    kinetic = total - found.energies  # type: ignore[operator]
+    assert float((total - total[0]).abs().max()) < 0.05 * float(kinetic.abs().max())
+    moved = found[1].positions - found[0].positions
+    mean = (found[1].properties["velocities"] + found[0].properties["velocities"]) / 2
+    assert float((moved / 5.0 * mean).sum()) > 0  # Å, fs
+    assert armillary(["atoms", *command, "--overwrite", "--steps", "9", "--every", "4", "--friction", "20"]) == 0
+    assert len(read_extxyz(out)) == 3
+    assert "--structure 7" in fails(capsys, *command, "--overwrite", "--structure", "7")
+    assert "wanted a number > 0" in fails(capsys, *command, "--overwrite", "--femtoseconds", "0")

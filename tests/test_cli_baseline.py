@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from armillary.cli import run as armillary
-from armillary.cli.baseline import best_constant
-from armillary.data import DataConfig, open_dataset
+from armillary.cli.baseline import MeanByComposition, best_constant
+from armillary.data import AtomGraphs, DataConfig, Structures, collate_atoms, open_dataset
 from armillary.nn import CrossEntropyLoss, L2Loss
 from armillary.spaces import Equiangular, SphereGrid
 
@@ -60,3 +60,23 @@ def test_a_run_tells_upright_from_turned_and_from_a_constant(tmp_path) -> None:
     assert result["test"]["loss"] != result["test_upright"]["loss"]
     assert result["test_constant"]["iou/background"] > 0.5
     assert result["test_constant"]["miou_foreground"] == 0
+
+
+def test_energies_by_composition() -> None:
+    """The mean of each composition, whatever the order of its atoms; 0 for one that was not seen; no forces."""
+    charges = [[1, 1], [1, 1], [1, 8], [8, 1], [8, 1, 1], [8, 8]]
+    energies = torch.tensor([1.0, 3.0, -2.0, -4.0, 7.0, 11.0], dtype=torch.float64)
+    sizes = [len(z) for z in charges]
+    x = torch.randn(sum(sizes), 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    flat = torch.tensor([z for each in charges for z in each])
+    whole = Structures(flat, x, torch.tensor([0, *sizes]).cumsum(0), energies, x)
+    references = {1: 0.5, 8: -1.0}
+    samples = AtomGraphs(whole, 3.0, references).samples
+    baseline = MeanByComposition(AtomGraphs(whole[:5], 3.0, references))
+    inputs, targets = collate_atoms(samples)
+    found = baseline(*inputs)
+    assert found.energies.tolist() == pytest.approx([1.0, 1.0, -2.5, -2.5, 7.0, 0.0])  # above the references
+    assert found.forces.shape == (sum(sizes), 3)
+    assert float(found.forces.abs().max()) == 0
+    assert targets.energies is not None
+    assert targets.energies.tolist() == pytest.approx([0.0, 2.0, -1.5, -3.5, 7.0, 13.0])

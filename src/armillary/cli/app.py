@@ -5,7 +5,7 @@ from __future__ import annotations
 from cyclopts import App, Parameter
 
 import armillary
-from armillary.cli import atoms_check, atoms_predict, atoms_train
+from armillary.cli import atoms_ase, atoms_check, atoms_predict, atoms_train
 from armillary.cli.atoms_settings import AtomsSettings
 from armillary.cli.bench import bench, gate
 from armillary.cli.check import check
@@ -42,4 +42,6 @@ atoms_train_app.default(atoms_train.train)
 atoms_app.command(atoms_train_app)
 atoms_app.command(atoms_predict.predict)
 atoms_app.command(atoms_check.check)
+atoms_app.command(atoms_ase.relax)
+atoms_app.command(atoms_ase.dynamics)
 app.command(atoms_app)

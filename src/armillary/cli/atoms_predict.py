@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from rich.console import Console
 
-from armillary.cli.atoms_trained import TrainedAtoms, load_trained_atoms, score_structures
+from armillary.cli.atoms_trained import TrainedAtoms, free_target, load_trained_atoms, score_structures
 from armillary.cli.report import print_scores
 from armillary.data import Structures, format_extxyz, read_structures
 from armillary.train import Run
@@ -78,11 +78,7 @@ def predict(
         raise ValueError(f"got --batch-size {batch_size}, wanted at least 1.")
     opened = Run.open(run)
     trained = load_trained_atoms(opened, checkpoint, torch.device(resolve_accelerator(accelerator)))
-    target = out or run / "predictions" / f"{Path(file).stem}.xyz"
-    if target.exists() and not overwrite:
-        raise ValueError(f"{target} exists: add --overwrite, or choose another --out.")
-    if target.exists() and Path(file).exists() and target.samefile(file):
-        raise ValueError(f"--out {target} is the file to predict: choose another.")
+    target = free_target(out or run / "predictions" / f"{Path(file).stem}.xyz", file, overwrite)
     held = read_structures(file, energy=energy, forces=forces, on_bad=on_bad)
     known, left_out = _known(trained, held, file, on_bad)
     for name, reason in left_out:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from rich.console import Console
@@ -48,7 +49,7 @@ class TrainedAtoms:
         if unknown:
             k, elements = next(iter(unknown.items()))
             raise DataError(f"structure {k}: {self.unknown_elements(elements)}.")
-        found = self.evaluate(graphs_of(structures, self.config.cutoff, dtype), batch_size, dtype)
+        found = self.evaluate(graphs_of(structures, self.config.cutoff, dtype), batch_size, dtype, "predicting")
         energies = found.energies + atoms_alone(structures, self.config.reference_table())
         stresses = None
         if found.virials is not None and structures.cells is not None and bool(structures.periodic.all()):  # type: ignore[union-attr]
@@ -66,12 +67,15 @@ class TrainedAtoms:
             structures.skipped,
         )
 
-    def evaluate(self, graphs: Sequence[AtomGraph], batch_size: int, dtype: torch.dtype) -> EnergyForces:
-        """What the network says of graphs, on the CPU and in float64; energies are those above the references."""
+    def evaluate(
+        self, graphs: Sequence[AtomGraph], batch_size: int, dtype: torch.dtype, progress: str = ""
+    ) -> EnergyForces:
+        """What the network says of graphs, on the CPU and in float64; energies are those above the references.
+        ``progress`` names the bar that is shown."""
         network = self.network.to(self.device, dtype)
         starts = range(0, len(graphs), batch_size)
         parts: list[EnergyForces] = []
-        for start in track(starts, "predicting", transient=True, disable=not Console().is_terminal):
+        for start in track(starts, progress, transient=True, disable=not progress or not Console().is_terminal):
             batch = join_graphs(graphs[start : start + batch_size])
             on_device = (value.to(self.device) if isinstance(value, Tensor) else value for value in batch)
             with torch.no_grad():
@@ -94,6 +98,17 @@ def load_trained_atoms(run: Run, checkpoint: str = "best", device: torch.device 
     """Raises: RunError for a run of another kind, a checkpoint that is not there, or files that do not fit together."""
     config, network = load_network(run, checkpoint)
     return TrainedAtoms(network, config, device or torch.device("cpu"))
+
+
+def free_target(target: Path, file: str, overwrite: bool) -> Path:
+    """Where a result goes. Raises: ValueError where a file is there and may not be replaced, or is the one that is
+    read."""
+    if target.exists() and not overwrite:
+        raise ValueError(f"{target} exists: add --overwrite, or choose another --out.")
+    sources = (Path(file), Path(file.rpartition(":")[0] or file))  # FILE.npz:NAME too
+    if target.exists() and any(source.exists() and target.samefile(source) for source in sources):
+        raise ValueError(f"--out {target} is the file that is read: choose another.")
+    return target
 
 
 def score_structures(predicted: Structures, true: Structures) -> dict[str, float]:

@@ -11,6 +11,7 @@ import torch
 
 from armillary.data.atom_graphs import AtomGraph
 from armillary.interop.atoms_run import load_network
+from armillary.ops.extras import MissingExtra
 from armillary.spaces.points import Neighbours, radius_graph
 from armillary.train import Run
 
@@ -18,7 +19,7 @@ try:
     from ase.calculators.calculator import Calculator as AseCalculator
     from ase.calculators.calculator import all_changes
 except ImportError as error:
-    raise ImportError(
+    raise MissingExtra(
         'armillary.interop.ase needs ase, which is not installed: pip install "armillary[molecules]".'
     ) from error
 

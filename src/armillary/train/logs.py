@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-
-class MissingExtra(ImportError):
-    """An optional dependency is not installed; the message names the extra that brings it."""
+from armillary.ops.extras import MissingExtra
 
 
 class TensorBoard:
