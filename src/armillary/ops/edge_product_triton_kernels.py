@@ -64,31 +64,33 @@ def _zeros(COUNT: tl.constexpr, LANES: tl.constexpr, SUM: tl.constexpr):  # type
 
 
 @triton.jit
-def _turned(field, frame, STREAM: tl.constexpr, C: tl.constexpr, SUM: tl.constexpr):  # type: ignore[no-untyped-def]
+def _turned(field, frame, STREAM: tl.constexpr, C: tl.constexpr, SUM: tl.constexpr, CACHE: tl.constexpr):  # type: ignore[no-untyped-def]
     """The components of D x of one stream."""
+    n: tl.constexpr = STREAM.size
     x = field + STREAM.row * C
     D = frame + STREAM.block
     seen = ()
-    for k in tl.static_range(STREAM.size):
+    for k in tl.static_range(n):
         seen += (tl.load(x + k * C).to(SUM),)
     rows = ()
-    for m in tl.static_range(STREAM.size):
-        total = tl.load(D + m * STREAM.size).to(SUM) * seen[0]
-        for k in tl.static_range(1, STREAM.size):
-            total += tl.load(D + (m * STREAM.size + k)).to(SUM) * seen[k]
+    for m in tl.static_range(n):
+        total = tl.load(D + m * n, cache_modifier=CACHE).to(SUM) * seen[0]
+        for k in tl.static_range(1, n):
+            total += tl.load(D + (m * n + k), cache_modifier=CACHE).to(SUM) * seen[k]
         rows += (total,)
     return rows
 
 
 @triton.jit
-def _plus_turned_back(rows, parts, frame, live, STREAM: tl.constexpr, ALL: tl.constexpr, SUM: tl.constexpr):  # type: ignore[no-untyped-def]
+def _plus_turned_back(rows, parts, frame, live, STREAM: tl.constexpr, ALL: tl.constexpr, SUM: tl.constexpr, EVICT: tl.constexpr):  # type: ignore[no-untyped-def]
     """rows + Dᵀ parts of one stream; of lanes that have no edge now, rows alone."""
+    n: tl.constexpr = STREAM.size
     D = frame + STREAM.block
     found = ()
-    for k in tl.static_range(STREAM.size):
-        more = tl.load(D + k).to(SUM) * parts[STREAM.held]
-        for m in tl.static_range(1, STREAM.size):
-            more += tl.load(D + (m * STREAM.size + k)).to(SUM) * parts[STREAM.held + m]
+    for k in tl.static_range(n):
+        more = tl.load(D + k, eviction_policy=EVICT).to(SUM) * parts[STREAM.held]
+        for m in tl.static_range(1, n):
+            more += tl.load(D + (m * n + k), eviction_policy=EVICT).to(SUM) * parts[STREAM.held + m]
         if not ALL:
             more = tl.where(live, more, 0.0)
         found += (rows[STREAM.held + k] + more,)
@@ -164,10 +166,10 @@ def _plus_torque(torque, a, b, STREAM: tl.constexpr, AXIS: tl.constexpr, START: 
 
 
 @triton.jit
-def _store(field, rows, there, STREAMS: tl.constexpr, C: tl.constexpr):  # type: ignore[no-untyped-def]
-    for i in tl.static_range(len(STREAMS)):
-        for k in tl.static_range(STREAMS[i].size):
-            tl.store(field + (STREAMS[i].row + k) * C, rows[STREAMS[i].held + k], mask=there)
+def _store(field, rows, there, STREAM: tl.constexpr, C: tl.constexpr):  # type: ignore[no-untyped-def]
+    n: tl.constexpr = STREAM.size
+    for k in tl.static_range(n):
+        tl.store(field + (STREAM.row + k) * C, rows[STREAM.held + k], mask=there)
 
 
 @triton.jit
@@ -184,6 +186,7 @@ def sum_edges(  # type: ignore[no-untyped-def]
     numbers,  # S
     PLAN: tl.constexpr,
     C: tl.constexpr,
+    KEEP: tl.constexpr,
     SUM: tl.constexpr,
     POINTS: tl.constexpr,
     CHANNELS: tl.constexpr,
@@ -202,7 +205,7 @@ def sum_edges(  # type: ignore[no-untyped-def]
         field = x + tl.load(others + place).to(tl.int64) * (PLAN.rows_in * C) + channel
         found = _zeros(PLAN.held, LANES, SUM)
         for i in tl.static_range(len(PLAN.inputs)):
-            parts = _turned(field, frame, PLAN.inputs[i], C, SUM)
+            parts = _turned(field, frame, PLAN.inputs[i], C, SUM, "")
             for j in tl.static_range(len(PLAN.pairs[i])):
                 factors = _factors(w, PLAN.pairs[i][j], C, LANES, SUM)
                 found = _plus_coupled(
@@ -210,9 +213,10 @@ def sum_edges(  # type: ignore[no-untyped-def]
                 )
         summed = ()
         for o in tl.static_range(len(PLAN.outputs)):
-            summed += _plus_turned_back(rows, found, frame, step < count, PLAN.outputs[o], POINTS == 1, SUM)
+            summed += _plus_turned_back(rows, found, frame, step < count, PLAN.outputs[o], POINTS == 1, SUM, "" if KEEP else "evict_first")
         rows = summed
-    _store(y + point * (PLAN.rows_out * C) + channel, rows, there, PLAN.outputs, C)
+    for o in tl.static_range(len(PLAN.outputs)):
+        _store(y + point * (PLAN.rows_out * C) + channel, rows, there, PLAN.outputs[o], C)
 
 
 @triton.jit
@@ -233,6 +237,7 @@ def sum_edges_back(  # type: ignore[no-untyped-def]
     PLAN: tl.constexpr,
     C: tl.constexpr,
     TORQUE: tl.constexpr,
+    KEEP: tl.constexpr,
     SUM: tl.constexpr,
     POINTS: tl.constexpr,
     CHANNELS: tl.constexpr,
@@ -254,12 +259,12 @@ def sum_edges_back(  # type: ignore[no-untyped-def]
         upper = grad + tl.load(others + place).to(tl.int64) * (PLAN.rows_out * C) + channel
         parts = ()
         for i in tl.static_range(len(PLAN.inputs)):
-            parts += _turned(field, frame, PLAN.inputs[i], C, SUM)
+            parts += _turned(field, frame, PLAN.inputs[i], C, SUM, "")
         back = _zeros(PLAN.held, LANES, SUM)
         about_x = tl.zeros((LANES,), SUM)
         about_y = tl.zeros((LANES,), SUM)
         for o in tl.static_range(len(PLAN.outputs)):
-            grads = _turned(upper, frame, PLAN.outputs[o], C, SUM)
+            grads = _turned(upper, frame, PLAN.outputs[o], C, SUM, "" if KEEP else ".ca")
             found = _zeros(PLAN.outputs[o].size, LANES, SUM)
             for j in tl.static_range(len(PLAN.pairs[o])):
                 factors = _factors(weights + at, PLAN.pairs[o][j], C, LANES, SUM)
@@ -277,14 +282,15 @@ def sum_edges_back(  # type: ignore[no-untyped-def]
             if TORQUE:
                 about_x = _plus_torque(about_x, back, parts, PLAN.inputs[i], 0, PLAN.inputs[i].held)
                 about_y = _plus_torque(about_y, back, parts, PLAN.inputs[i], 1, PLAN.inputs[i].held)
-            summed += _plus_turned_back(rows, back, frame, step < count, PLAN.inputs[i], POINTS == 1, SUM)
+            summed += _plus_turned_back(rows, back, frame, step < count, PLAN.inputs[i], POINTS == 1, SUM, "" if KEEP else "evict_first")
         rows = summed
         if TORQUE:
             lane = tl.arange(0, POINTS * CHANNELS)
             own = torques + (edge * BLOCKS + tl.program_id(0) % BLOCKS) * 2
             _store_torque(own, tl.where(live, about_x, 0.0), live, POINTS, CHANNELS)
             _store_torque(own + 1, tl.where(live, about_y, 0.0), live, POINTS, CHANNELS)
-    _store(gx + point * (PLAN.rows_in * C) + channel, rows, there, PLAN.inputs, C)
+    for i in tl.static_range(len(PLAN.inputs)):
+        _store(gx + point * (PLAN.rows_in * C) + channel, rows, there, PLAN.inputs[i], C)
 
 
 @triton.jit
