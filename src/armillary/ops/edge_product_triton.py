@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import NamedTuple
 
 import torch
 import triton
@@ -32,18 +31,20 @@ _SUMS = {
     torch.float32: tl.float32,
     torch.float64: tl.float64,
 }
-_WARP = 32
+_LANES = 32
 _REGISTERS = 128  # of 32 bits that a lane has for components, of 255
+_KEPT = 224  # with the numbers of a frame
 Table = tuple[tuple[int, int, int], ...]
 
 
 @dataclass(frozen=True)
 class Stream:
-    """What a kernel knows of a stream: components, the row in the field where it begins, the place among those that
-    are held in registers, that of its Wigner matrix in a frame, and the entries (m, n, value) below the diagonal of the
-    generators about x and y."""
+    """What a kernel knows of a stream: components, and the power of two at or above; the row in the field where it
+    begins, the place among those that are held in registers, that of its Wigner matrix in a frame, and the entries (m,
+    n, value) below the diagonal of the generators about x and y."""
 
     size: int
+    wide: int
     row: int
     held: int
     block: int
@@ -52,11 +53,11 @@ class Stream:
 
 @dataclass(frozen=True)
 class Coupling:
-    """All paths between two streams: numbers, c_m by path and order, and for each component of the output (``forward``)
-    or input (``back``) the component of the other that is coupled to it, the order of the factor, and a sign or 0."""
+    """All paths from a stream of the input to one of the output: their places among the weights of the latter, c_m by
+    path and order, and for each component of the output (``forward``) or input (``back``) the component of the other
+    that is coupled to it, the order of the factor, and a sign or 0."""
 
     input: Stream
-    output: Stream
     paths: tuple[int, ...]
     coefficients: tuple[tuple[float, ...], ...]
     forward: Table
@@ -65,16 +66,20 @@ class Coupling:
 
 @dataclass(frozen=True)
 class KernelPlan:
-    """One launch: the streams of the input and the output, the pairs of each in the outer loop, the components held in
-    registers, and what is in the tensors: rows and paths."""
+    """One launch: the streams of the input and the output; for each of the output the couplings and the runs of
+    weights (first path, number of paths, the power of two at or above, place of the first); the components that are
+    summed; what is in the tensors, rows and paths; the registers that the components of a channel and a frame take."""
 
     inputs: tuple[Stream, ...]
     outputs: tuple[Stream, ...]
     pairs: tuple[tuple[Coupling, ...], ...]
+    runs: tuple[tuple[tuple[int, int, int, int], ...], ...]
     held: int
     rows_in: int
     rows_out: int
     paths: int
+    registers: int
+    frame: int
 
     @cached_property
     def _hash(self) -> int:
@@ -96,12 +101,26 @@ def _streams(degrees: Sequence[int], rows: Sequence[int], chosen: Sequence[int])
     found, held = {}, 0
     for number in chosen:
         l = degrees[number]
-        found[number] = Stream(2 * l + 1, rows[number], held, wigner_size(l - 1), _sparse(l))
-        held += 2 * l + 1
+        size = 2 * l + 1
+        found[number] = Stream(
+            size, triton.next_power_of_2(size), rows[number], held, wigner_size(l - 1), _sparse(l)
+        )
+        held += size
     return found
 
 
-def _coupling(pair: Pair, start: Stream, end: Stream) -> Coupling:
+def _runs(paths: Sequence[int]) -> tuple[tuple[int, int, int, int], ...]:
+    """Sorted paths in runs without gaps."""
+    found: list[list[int]] = []
+    for place, path in enumerate(paths):
+        if found and path == found[-1][0] + found[-1][1]:
+            found[-1][1] += 1
+        else:
+            found.append([path, 1, place])
+    return tuple((first, count, triton.next_power_of_2(count), place) for first, count, place in found)
+
+
+def _coupling(pair: Pair, start: Stream, end: Stream, paths: Sequence[int]) -> Coupling:
     """The tables of a pair: m to m, or -m to m with the sign of m where it is odd."""
     l1, l3 = start.size // 2, end.size // 2
     there = [any(row[m] for row in pair.coefficients) for m in range(len(pair.coefficients[0]))]
@@ -117,87 +136,80 @@ def _coupling(pair: Pair, start: Stream, end: Stream) -> Coupling:
                 found.append((l_from + m, abs(m), 1))
         return tuple(found)
 
-    return Coupling(start, end, pair.paths, pair.coefficients, table(l3, l1, 1), table(l1, l3, -1))
+    places = tuple(paths.index(path) for path in pair.paths)
+    return Coupling(start, places, pair.coefficients, table(l3, l1, 1), table(l1, l3, -1))
 
 
-def _runs(degrees: Sequence[int], budget: int) -> list[list[int]]:
+def _together(degrees: Sequence[int], budget: int) -> list[list[int]]:
     """Streams in runs of at most that many components, or of one stream."""
-    runs: list[list[int]] = []
+    found: list[list[int]] = []
     size = budget
     for number, l in enumerate(degrees):
         if size + 2 * l + 1 > budget:
-            runs.append([])
+            found.append([])
             size = 0
-        runs[-1].append(number)
+        found[-1].append(number)
         size += 2 * l + 1
-    return runs
+    return found
 
 
 @lru_cache(maxsize=256)
 def launches(plan: EdgePaths, back: bool, itemsize: int) -> tuple[KernelPlan, ...]:
-    """The launches for a product: usually one. More where the components would not fit the registers of a lane: then
-    each computes some streams of the result.
+    """The launches for a product: one, or more where the components would not fit the registers of a lane: then each
+    computes some streams of the result.
 
-    Forward, a lane holds two numbers for each component of the output, and the components of one stream of the input;
-    backward, three for each of the input, and twice those of one stream of the output.
+    Forward, a lane holds the turned input, the summed output, and one stream of the output; backward, the turned input,
+    its gradient and the sum of these, and twice one stream of the output.
     """
     words = 2 if itemsize == 8 else 1
-    widest = 2 * max((plan.degrees_in if not back else plan.degrees_out), default=0) + 1
-    budget = (_REGISTERS // words - (2 if back else 1) * widest) // (3 if back else 2)
-    found = []
-    for run in _runs(plan.degrees_in if back else plan.degrees_out, budget):
-        chosen = [list(range(len(plan.degrees_in))), list(range(len(plan.degrees_out)))]
-        chosen[0 if back else 1] = run
-        inputs = _streams(plan.degrees_in, plan.rows_in, chosen[0])
-        outputs = _streams(plan.degrees_out, plan.rows_out, chosen[1])
-        couplings = [
-            (pair, _coupling(pair, inputs[pair.source], outputs[pair.target]))
-            for pair in plan.pairs
-            if pair.source in inputs and pair.target in outputs
-        ]
-        outer = outputs if back else inputs
-        by_stream = {n: tuple(c for p, c in couplings if (p.target if back else p.source) == n) for n in outer}
-        reached = {n: stream for n, stream in outer.items() if by_stream[n]}
-        found.append(
-            KernelPlan(
-                inputs=tuple((inputs if back else reached).values()),
-                outputs=tuple((reached if back else outputs).values()),
-                pairs=tuple(by_stream[n] for n in reached),
-                held=sum(2 * (plan.degrees_in if back else plan.degrees_out)[n] + 1 for n in run),
-                rows_in=plan.rows_in[-1],
-                rows_out=plan.rows_out[-1],
-                paths=len(plan.paths),
-            )
-        )
-    return tuple(found)
+    one = (2 if back else 1) * (2 * max(plan.degrees_out, default=0) + 1)
+    budget = _REGISTERS // words - one
+    budget = budget // 3 if back else budget - plan.rows_in[-1]
+    return tuple(_launch(plan, back, run, words, one) for run in _together(_own(plan, back), budget))
 
 
-class _Cut(NamedTuple):
-    """Lanes: points of a program, its channels, and the number of programs."""
-
-    points: int
-    channels: int
-    programs: int
-
-    @classmethod
-    def of(cls, points: int, channels: int, registers: int) -> _Cut:
-        """A warp of lanes, or two or four of them for more channels if their components fit the registers of a lane."""
-        block = triton.next_power_of_2(channels)
-        most = next(many for many in (4, 2, 1) if many == 1 or many * registers <= _REGISTERS)
-        together = max(1, _WARP // block)
-        block = min(block, _WARP * most)
-        return cls(together, block, triton.cdiv(points, together) * triton.cdiv(channels, block))
-
-    def options(self, dtype: torch.dtype) -> dict[str, object]:
-        """The compile-time arguments of either kernel."""
-        return {"SUM": _SUMS[dtype], "POINTS": self.points, "CHANNELS": self.channels, "num_warps": 1}
+def _own(plan: EdgePaths, back: bool) -> tuple[int, ...]:
+    return plan.degrees_in if back else plan.degrees_out
 
 
-def _registers(launch: KernelPlan, back: bool, itemsize: int) -> int:
-    """That the components take in a lane of one channel."""
-    other = launch.outputs if back else launch.inputs
-    widest = max((stream.size for stream in other), default=0)
-    return (2 if itemsize == 8 else 1) * (3 * launch.held + 2 * widest if back else 2 * launch.held + widest)
+def _launch(plan: EdgePaths, back: bool, run: Sequence[int], words: int, one: int) -> KernelPlan:
+    """The launch for a run of streams of the result."""
+    chosen = [pair for pair in plan.pairs if (pair.source if back else pair.target) in run]
+    sources = run if back else sorted({pair.source for pair in chosen})
+    targets = sorted({pair.target for pair in chosen}) if back else run
+    inputs = _streams(plan.degrees_in, plan.rows_in, sources)
+    outputs = _streams(plan.degrees_out, plan.rows_out, targets)
+    paths = {o: sorted(path for pair in chosen if pair.target == o for path in pair.paths) for o in targets}
+    held = sum(2 * _own(plan, back)[number] + 1 for number in run)
+    turned = sum(stream.size for stream in inputs.values())
+    registers = words * (one + (3 * held if back else turned + held))
+    return KernelPlan(
+        inputs=tuple(inputs.values()),
+        outputs=tuple(outputs.values()),
+        pairs=tuple(
+            tuple(_coupling(p, inputs[p.source], outputs[o], paths[o]) for p in chosen if p.target == o)
+            for o in targets
+        ),
+        runs=tuple(_runs(paths[o]) for o in targets),
+        held=held,
+        rows_in=plan.rows_in[-1],
+        rows_out=plan.rows_out[-1],
+        paths=len(plan.paths),
+        registers=registers,
+        frame=words * wigner_size(plan.lmax),
+    )
+
+
+def _channels(channels: int, registers: int) -> int:
+    """The channels of a program: one for each lane of a warp, or two or four if their components fit the registers."""
+    many = next(many for many in (4, 2, 1) if many == 1 or many * registers <= _REGISTERS)
+    return max(_LANES, min(triton.next_power_of_2(channels), many * _LANES))
+
+
+def _evict(launch: KernelPlan, block: int) -> str:
+    """The policy of the second reading of a frame. It is none, and the same as that of the first, where the numbers fit
+    the registers: then the compiler finds them there. Another reads again."""
+    return "" if launch.registers * block // _LANES + launch.frame <= _KEPT else "evict_first"
 
 
 def _sorted(own: Tensor, other: Tensor, points: int, others: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -238,11 +250,11 @@ def edge_product_triton(
     with torch.cuda.device_of(x):
         graph = _sorted(target, source, points, len(x))
         for launch in launches(plan, False, x.itemsize):
-            cut = _Cut.of(points, channels, _registers(launch, False, x.itemsize))
-            sum_edges[cut.programs,](
-                *(x, frames, weights, y, *graph, points, len(source), frames.shape[1]),
-                *(launch, channels),
-                **cut.options(x.dtype),
+            block = _channels(channels, launch.registers)
+            sum_edges[points * triton.cdiv(channels, block),](
+                *(x, frames, weights, y, *graph, frames.shape[1]),
+                *(launch, _evict(launch, block), channels, block, _SUMS[x.dtype]),
+                num_warps=1,
             )
     return y
 
@@ -270,13 +282,13 @@ def edge_product_grad_triton(
     with torch.cuda.device_of(x):
         graph = _sorted(source, target, points, len(grad))
         for launch in launches(plan, True, x.itemsize):
-            cut = _Cut.of(points, channels, _registers(launch, True, x.itemsize))
-            kind = torch.promote_types(x.dtype, torch.float32)
-            parts.append(x.new_empty(len(source), triton.cdiv(channels, cut.channels), 2, dtype=kind))
-            sum_edges_back[cut.programs,](
-                *(x, frames, weights, grad, gx, gw, parts[-1], *graph, points, len(source), frames.shape[1]),
-                *(launch, channels, torque),
-                **cut.options(x.dtype),
+            block = _channels(channels, launch.registers)
+            blocks = triton.cdiv(channels, block)
+            parts.append(x.new_empty(len(source), blocks, 2, dtype=torch.promote_types(x.dtype, torch.float32)))
+            sum_edges_back[points * blocks,](
+                *(x, frames, weights, grad, gx, gw, parts[-1], *graph, frames.shape[1]),
+                *(launch, torque, channels, block, _SUMS[x.dtype]),
+                num_warps=1,
             )
         if torque:
             turning[:, :2] = torch.cat(parts, 1).sum(1)

@@ -34,81 +34,124 @@ import triton.language as tl
 
 
 @triton.jit
-def _place(points, starts, C: tl.constexpr, POINTS: tl.constexpr, CHANNELS: tl.constexpr):  # type: ignore[no-untyped-def]
-    """The point of each lane, where its edges begin and how many they are; the channel; whether there are both.
-
-    With one point in a program, what belongs to the point or to an edge is a scalar. Lanes without a channel repeat the
-    last one, those without a point have no edges.
-    """
+def _place(starts, C: tl.constexpr, CHANNELS: tl.constexpr):  # type: ignore[no-untyped-def]
+    """The point of the program, where its edges begin and end, and the channels of the lanes."""
     block = tl.program_id(0)
-    lane = tl.arange(0, POINTS * CHANNELS)
-    channel = block % ((C + CHANNELS - 1) // CHANNELS) * CHANNELS + lane % CHANNELS
     point = block // ((C + CHANNELS - 1) // CHANNELS)
-    if POINTS > 1:
-        point = point * POINTS + lane // CHANNELS
-    there = (channel < C) & (point < points)
-    own = tl.minimum(point, points - 1)
-    first = tl.load(starts + own)
-    count = tl.load(starts + own + 1) - first
-    if POINTS > 1:
-        count = tl.where(point < points, count, 0)
-    return own.to(tl.int64), first, count, tl.minimum(channel, C - 1), there
+    channel = block % ((C + CHANNELS - 1) // CHANNELS) * CHANNELS + tl.arange(0, CHANNELS)
+    return point.to(tl.int64), tl.load(starts + point), tl.load(starts + point + 1), channel
 
 
 @triton.jit
-def _zeros(COUNT: tl.constexpr, LANES: tl.constexpr, SUM: tl.constexpr):  # type: ignore[no-untyped-def]
+def _zeros(COUNT: tl.constexpr, CHANNELS: tl.constexpr, SUM: tl.constexpr):  # type: ignore[no-untyped-def]
     rows = ()
     for _ in tl.static_range(COUNT):
-        rows += (tl.zeros((LANES,), SUM),)
+        rows += (tl.zeros((CHANNELS,), SUM),)
     return rows
 
 
 @triton.jit
-def _turned(field, frame, STREAM: tl.constexpr, C: tl.constexpr, SUM: tl.constexpr, CACHE: tl.constexpr):  # type: ignore[no-untyped-def]
+def _unpacked(values, WIDE: tl.constexpr, CHANNELS: tl.constexpr):  # type: ignore[no-untyped-def]
+    """(CHANNELS, WIDE) as a tuple of WIDE columns."""
+    if WIDE == 1:
+        rows = (tl.reshape(values, (CHANNELS,)),)
+    else:
+        even, odd = tl.split(tl.reshape(values, (CHANNELS, WIDE // 2, 2)))
+        low = _unpacked(even, WIDE // 2, CHANNELS)
+        high = _unpacked(odd, WIDE // 2, CHANNELS)
+        rows = ()
+        for k in tl.static_range(WIDE // 2):
+            rows += (low[k], high[k])
+    return rows
+
+
+@triton.jit
+def _packed(rows, START: tl.constexpr, STEP: tl.constexpr, WIDE: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Every STEP-th of the rows, as (CHANNELS, WIDE); beyond the last of them, the last again."""
+    if WIDE == 1:
+        values = rows[START if START < len(rows) else len(rows) - 1][:, None]
+    else:
+        even = _packed(rows, START, 2 * STEP, WIDE // 2)
+        odd = _packed(rows, START + STEP, 2 * STEP, WIDE // 2)
+        values = tl.reshape(tl.join(even, odd), (even.shape[0], WIDE))
+    return values
+
+
+@triton.jit
+def _loaded(  # type: ignore[no-untyped-def]
+    field, channel, COUNT: tl.constexpr, WIDE: tl.constexpr, C: tl.constexpr, CHANNELS: tl.constexpr, SUM: tl.constexpr
+):
+    """COUNT rows of channels as a tuple. One instruction of Triton's for all of them: the passes of its compiler that
+    go over each load and all that hangs on it would take minutes."""
+    row = tl.arange(0, WIDE)[None, :]
+    place = field + (row * C + channel[:, None])
+    if C % CHANNELS == 0 and COUNT == WIDE:
+        values = tl.load(place)
+    elif C % CHANNELS == 0:
+        values = tl.load(place, mask=row < COUNT, other=0.0)
+    else:
+        values = tl.load(place, mask=(row < COUNT) & (channel < C)[:, None], other=0.0)
+    return _unpacked(values.to(SUM), WIDE, CHANNELS)
+
+
+@triton.jit
+def _store(field, channel, rows, WIDE: tl.constexpr, C: tl.constexpr):  # type: ignore[no-untyped-def]
+    row = tl.arange(0, WIDE)[None, :]
+    there = (row < len(rows)) & (channel < C)[:, None]
+    tl.store(field + (row * C + channel[:, None]), _packed(rows, 0, 1, WIDE), mask=there)
+
+
+@triton.jit
+def _turned(  # type: ignore[no-untyped-def]
+    field, channel, frame, STREAM: tl.constexpr, C: tl.constexpr, CHANNELS: tl.constexpr, SUM: tl.constexpr
+):
     """The components of D x of one stream."""
     n: tl.constexpr = STREAM.size
-    x = field + STREAM.row * C
+    seen = _loaded(field + STREAM.row * C, channel, n, STREAM.wide, C, CHANNELS, SUM)
     D = frame + STREAM.block
-    seen = ()
-    for k in tl.static_range(n):
-        seen += (tl.load(x + k * C).to(SUM),)
     rows = ()
     for m in tl.static_range(n):
-        total = tl.load(D + m * n, cache_modifier=CACHE).to(SUM) * seen[0]
+        total = tl.load(D + m * n).to(SUM) * seen[0]
         for k in tl.static_range(1, n):
-            total += tl.load(D + (m * n + k), cache_modifier=CACHE).to(SUM) * seen[k]
+            total = tl.fma(tl.load(D + (m * n + k)).to(SUM), seen[k], total)
         rows += (total,)
     return rows
 
 
 @triton.jit
-def _plus_turned_back(rows, parts, frame, live, STREAM: tl.constexpr, ALL: tl.constexpr, SUM: tl.constexpr, EVICT: tl.constexpr):  # type: ignore[no-untyped-def]
-    """rows + Dᵀ parts of one stream; of lanes that have no edge now, rows alone."""
+def _plus_turned_back(rows, parts, frame, STREAM: tl.constexpr, START: tl.constexpr, EVICT: tl.constexpr, SUM: tl.constexpr):  # type: ignore[no-untyped-def]
+    """rows + Dᵀ parts of one stream, which begins in parts at START."""
     n: tl.constexpr = STREAM.size
     D = frame + STREAM.block
     found = ()
     for k in tl.static_range(n):
-        more = tl.load(D + k, eviction_policy=EVICT).to(SUM) * parts[STREAM.held]
-        for m in tl.static_range(1, n):
-            more += tl.load(D + (m * n + k), eviction_policy=EVICT).to(SUM) * parts[STREAM.held + m]
-        if not ALL:
-            more = tl.where(live, more, 0.0)
-        found += (rows[STREAM.held + k] + more,)
+        total = rows[STREAM.held + k]
+        for m in tl.static_range(n):
+            total = tl.fma(tl.load(D + (m * n + k), eviction_policy=EVICT).to(SUM), parts[START + m], total)
+        found += (total,)
     return found
 
 
 @triton.jit
-def _factors(w, PAIR: tl.constexpr, C: tl.constexpr, LANES: tl.constexpr, SUM: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Σ_paths w c_m of a pair of streams, by order m."""
+def _weights(  # type: ignore[no-untyped-def]
+    weights, channel, RUNS: tl.constexpr, C: tl.constexpr, CHANNELS: tl.constexpr, SUM: tl.constexpr
+):
+    """The weights of an edge for one stream of the output."""
     held = ()
-    for p in tl.static_range(len(PAIR.paths)):
-        held += (tl.load(w + PAIR.paths[p] * C).to(SUM),)
+    for i in tl.static_range(len(RUNS)):
+        held += _loaded(weights + RUNS[i][0] * C, channel, RUNS[i][1], RUNS[i][2], C, CHANNELS, SUM)[: RUNS[i][1]]
+    return held
+
+
+@triton.jit
+def _factors(held, PAIR: tl.constexpr, CHANNELS: tl.constexpr, SUM: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Σ_paths w c_m of a pair of streams, by order m."""
     factors = ()
     for m in tl.static_range(len(PAIR.coefficients[0])):
-        total = tl.zeros((LANES,), SUM)
+        total = tl.zeros((CHANNELS,), SUM)
         for p in tl.static_range(len(PAIR.paths)):
             if PAIR.coefficients[p][m] != 0:
-                total += held[p] * PAIR.coefficients[p][m]
+                total += held[PAIR.paths[p]] * PAIR.coefficients[p][m]
         factors += (total,)
     return factors
 
@@ -141,8 +184,8 @@ def _product(parts, grads, ORDER: tl.constexpr, FROM: tl.constexpr, TABLE: tl.co
 
 
 @triton.jit
-def _store_weight_gradients(gw, parts, grads, live, PAIR: tl.constexpr, C: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Σ_m c_m · (gradient of the factor of m), for each path of a pair of streams."""
+def _weight_gradients(sums, parts, grads, PAIR: tl.constexpr):  # type: ignore[no-untyped-def]
+    """sums, with Σ_m c_m · (gradient of the factor of m) at the paths of a pair of streams."""
     products = ()
     for m in tl.static_range(len(PAIR.coefficients[0])):
         products += (_product(parts, grads, m, PAIR.input.held, PAIR.forward),)
@@ -151,7 +194,8 @@ def _store_weight_gradients(gw, parts, grads, live, PAIR: tl.constexpr, C: tl.co
         for m in tl.static_range(len(products)):
             if PAIR.coefficients[p][m] != 0:
                 total += products[m] * PAIR.coefficients[p][m]
-        tl.store(gw + PAIR.paths[p] * C, total, mask=live)
+        sums = sums[: PAIR.paths[p]] + (total,) + sums[PAIR.paths[p] + 1 :]
+    return sums
 
 
 @triton.jit
@@ -166,13 +210,13 @@ def _plus_torque(torque, a, b, STREAM: tl.constexpr, AXIS: tl.constexpr, START: 
 
 
 @triton.jit
-def _store(field, rows, there, STREAM: tl.constexpr, C: tl.constexpr):  # type: ignore[no-untyped-def]
-    n: tl.constexpr = STREAM.size
-    for k in tl.static_range(n):
-        tl.store(field + (STREAM.row + k) * C, rows[STREAM.held + k], mask=there)
+def _stream(rows, STREAM: tl.constexpr):  # type: ignore[no-untyped-def]
+    return rows[STREAM.held : STREAM.held + STREAM.size]
 
 
-@triton.jit
+# A pointer is not known to be aligned: Triton would read 16 bytes at a time, and have a lane that holds its row only,
+# and its four channels, pass them on to other lanes by shuffles and shared memory.
+@triton.jit(do_not_specialize_on_alignment=["x", "frames", "weights", "y"])
 def sum_edges(  # type: ignore[no-untyped-def]
     x,  # (P', K, C)
     frames,  # (E, S)
@@ -181,45 +225,38 @@ def sum_edges(  # type: ignore[no-untyped-def]
     order,  # (E,): the edges by point
     others,  # (E,): the point at the other end of each, in that order
     starts,  # (P + 1,): where the edges of a point begin in it
-    points,
-    edges,
     numbers,  # S
     PLAN: tl.constexpr,
+    EVICT: tl.constexpr,  # how a frame is read for the second time
     C: tl.constexpr,
-    KEEP: tl.constexpr,
-    SUM: tl.constexpr,
-    POINTS: tl.constexpr,
     CHANNELS: tl.constexpr,
+    SUM: tl.constexpr,
 ):
-    """The streams of y that the plan has. Input streams one after the other: each is turned, and coupled to all of
-    the output, which is held twice: for this edge, and summed."""
-    LANES: tl.constexpr = POINTS * CHANNELS
-    point, first, count, channel, there = _place(points, starts, C, POINTS, CHANNELS)
-    most = tl.max(count, axis=0) if POINTS > 1 else count
-    rows = _zeros(PLAN.held, LANES, SUM)
-    for step in range(0, most):
-        place = tl.minimum(first + step, edges - 1) if POINTS > 1 else first + step
+    """The streams of y that the plan has, one after the other for each edge."""
+    point, first, last, channel = _place(starts, C, CHANNELS)
+    rows = _zeros(PLAN.held, CHANNELS, SUM)
+    for place in range(first, last):
         edge = tl.load(order + place).to(tl.int64)
         frame = frames + edge * numbers
-        w = weights + edge * (PLAN.paths * C) + channel
-        field = x + tl.load(others + place).to(tl.int64) * (PLAN.rows_in * C) + channel
-        found = _zeros(PLAN.held, LANES, SUM)
+        field = x + tl.load(others + place).to(tl.int64) * (PLAN.rows_in * C)
+        parts = ()
         for i in tl.static_range(len(PLAN.inputs)):
-            parts = _turned(field, frame, PLAN.inputs[i], C, SUM, "")
-            for j in tl.static_range(len(PLAN.pairs[i])):
-                factors = _factors(w, PLAN.pairs[i][j], C, LANES, SUM)
-                found = _plus_coupled(
-                    found, parts, factors, PLAN.pairs[i][j].output.held, 0, PLAN.pairs[i][j].forward
-                )
+            parts += _turned(field, channel, frame, PLAN.inputs[i], C, CHANNELS, SUM)
         summed = ()
         for o in tl.static_range(len(PLAN.outputs)):
-            summed += _plus_turned_back(rows, found, frame, step < count, PLAN.outputs[o], POINTS == 1, SUM, "" if KEEP else "evict_first")
+            w = _weights(weights + edge * (PLAN.paths * C), channel, PLAN.runs[o], C, CHANNELS, SUM)
+            found = _zeros(PLAN.outputs[o].size, CHANNELS, SUM)
+            for j in tl.static_range(len(PLAN.pairs[o])):
+                factors = _factors(w, PLAN.pairs[o][j], CHANNELS, SUM)
+                found = _plus_coupled(found, parts, factors, 0, PLAN.pairs[o][j].input.held, PLAN.pairs[o][j].forward)
+            summed += _plus_turned_back(rows, found, frame, PLAN.outputs[o], 0, EVICT, SUM)
         rows = summed
     for o in tl.static_range(len(PLAN.outputs)):
-        _store(y + point * (PLAN.rows_out * C) + channel, rows, there, PLAN.outputs[o], C)
+        field = y + point * (PLAN.rows_out * C) + PLAN.outputs[o].row * C
+        _store(field, channel, _stream(rows, PLAN.outputs[o]), PLAN.outputs[o].wide, C)
 
 
-@triton.jit
+@triton.jit(do_not_specialize_on_alignment=["x", "frames", "weights", "grad", "gx", "gw", "torques"])
 def sum_edges_back(  # type: ignore[no-untyped-def]
     x,  # (P, K, C)
     frames,  # (E, S)
@@ -231,49 +268,41 @@ def sum_edges_back(  # type: ignore[no-untyped-def]
     order,
     others,
     starts,
-    points,
-    edges,
     numbers,
     PLAN: tl.constexpr,
-    C: tl.constexpr,
     TORQUE: tl.constexpr,
-    KEEP: tl.constexpr,
-    SUM: tl.constexpr,
-    POINTS: tl.constexpr,
+    C: tl.constexpr,
     CHANNELS: tl.constexpr,
+    SUM: tl.constexpr,
 ):
-    """The streams of gx that the plan has, the gradients of their weights, and their part of the torque. Output streams
-    one after the other; the input is held turned, as its gradient for this edge, and as its summed gradient."""
-    LANES: tl.constexpr = POINTS * CHANNELS
+    """The streams of gx that the plan has, the gradients of their weights, and their part of the torque."""
+    point, first, last, channel = _place(starts, C, CHANNELS)
     BLOCKS: tl.constexpr = (C + CHANNELS - 1) // CHANNELS
-    point, first, count, channel, there = _place(points, starts, C, POINTS, CHANNELS)
-    most = tl.max(count, axis=0) if POINTS > 1 else count
-    rows = _zeros(PLAN.held, LANES, SUM)
-    field = x + point * (PLAN.rows_in * C) + channel
-    for step in range(0, most):
-        live = there & (step < count)
-        place = tl.minimum(first + step, edges - 1) if POINTS > 1 else first + step
+    rows = _zeros(PLAN.held, CHANNELS, SUM)
+    for place in range(first, last):
         edge = tl.load(order + place).to(tl.int64)
         frame = frames + edge * numbers
-        at = edge * (PLAN.paths * C) + channel
-        upper = grad + tl.load(others + place).to(tl.int64) * (PLAN.rows_out * C) + channel
+        upper = grad + tl.load(others + place).to(tl.int64) * (PLAN.rows_out * C)
         parts = ()
         for i in tl.static_range(len(PLAN.inputs)):
-            parts += _turned(field, frame, PLAN.inputs[i], C, SUM, "")
-        back = _zeros(PLAN.held, LANES, SUM)
-        about_x = tl.zeros((LANES,), SUM)
-        about_y = tl.zeros((LANES,), SUM)
+            parts += _turned(x + point * (PLAN.rows_in * C), channel, frame, PLAN.inputs[i], C, CHANNELS, SUM)
+        back = _zeros(PLAN.held, CHANNELS, SUM)
+        about_x = tl.zeros((CHANNELS,), SUM)
+        about_y = tl.zeros((CHANNELS,), SUM)
         for o in tl.static_range(len(PLAN.outputs)):
-            grads = _turned(upper, frame, PLAN.outputs[o], C, SUM, "" if KEEP else ".ca")
-            found = _zeros(PLAN.outputs[o].size, LANES, SUM)
+            w = _weights(weights + edge * (PLAN.paths * C), channel, PLAN.runs[o], C, CHANNELS, SUM)
+            grads = _turned(upper, channel, frame, PLAN.outputs[o], C, CHANNELS, SUM)
+            found = _zeros(PLAN.outputs[o].size, CHANNELS, SUM)
+            sums = w
             for j in tl.static_range(len(PLAN.pairs[o])):
-                factors = _factors(weights + at, PLAN.pairs[o][j], C, LANES, SUM)
+                factors = _factors(w, PLAN.pairs[o][j], CHANNELS, SUM)
                 back = _plus_coupled(back, grads, factors, PLAN.pairs[o][j].input.held, 0, PLAN.pairs[o][j].back)
                 if TORQUE:
                     found = _plus_coupled(
                         found, parts, factors, 0, PLAN.pairs[o][j].input.held, PLAN.pairs[o][j].forward
                     )
-                _store_weight_gradients(gw + at, parts, grads, live, PLAN.pairs[o][j], C)
+                sums = _weight_gradients(sums, parts, grads, PLAN.pairs[o][j])
+            _store_weights(gw + edge * (PLAN.paths * C), channel, sums, PLAN.runs[o], C)
             if TORQUE:
                 about_x = _plus_torque(about_x, found, grads, PLAN.outputs[o], 0, 0)
                 about_y = _plus_torque(about_y, found, grads, PLAN.outputs[o], 1, 0)
@@ -282,23 +311,18 @@ def sum_edges_back(  # type: ignore[no-untyped-def]
             if TORQUE:
                 about_x = _plus_torque(about_x, back, parts, PLAN.inputs[i], 0, PLAN.inputs[i].held)
                 about_y = _plus_torque(about_y, back, parts, PLAN.inputs[i], 1, PLAN.inputs[i].held)
-            summed += _plus_turned_back(rows, back, frame, step < count, PLAN.inputs[i], POINTS == 1, SUM, "" if KEEP else "evict_first")
+            summed += _plus_turned_back(rows, back, frame, PLAN.inputs[i], PLAN.inputs[i].held, "", SUM)
         rows = summed
         if TORQUE:
-            lane = tl.arange(0, POINTS * CHANNELS)
             own = torques + (edge * BLOCKS + tl.program_id(0) % BLOCKS) * 2
-            _store_torque(own, tl.where(live, about_x, 0.0), live, POINTS, CHANNELS)
-            _store_torque(own + 1, tl.where(live, about_y, 0.0), live, POINTS, CHANNELS)
+            tl.store(own, tl.sum(about_x, axis=0))
+            tl.store(own + 1, tl.sum(about_y, axis=0))
     for i in tl.static_range(len(PLAN.inputs)):
-        _store(gx + point * (PLAN.rows_in * C) + channel, rows, there, PLAN.inputs[i], C)
+        field = gx + point * (PLAN.rows_in * C) + PLAN.inputs[i].row * C
+        _store(field, channel, _stream(rows, PLAN.inputs[i]), PLAN.inputs[i].wide, C)
 
 
 @triton.jit
-def _store_torque(place, torque, live, POINTS: tl.constexpr, CHANNELS: tl.constexpr):  # type: ignore[no-untyped-def]
-    """The sum over the channels of each edge."""
-    if POINTS == 1:
-        tl.store(place, tl.sum(torque, axis=0))
-    else:
-        total = tl.sum(tl.reshape(torque, (POINTS, CHANNELS)), axis=1)
-        spread = tl.reshape(tl.broadcast_to(total[:, None], (POINTS, CHANNELS)), (POINTS * CHANNELS,))
-        tl.store(place, spread, mask=live & (tl.arange(0, POINTS * CHANNELS) % CHANNELS == 0))
+def _store_weights(field, channel, sums, RUNS: tl.constexpr, C: tl.constexpr):  # type: ignore[no-untyped-def]
+    for i in tl.static_range(len(RUNS)):
+        _store(field + RUNS[i][0] * C, channel, sums[RUNS[i][3] : RUNS[i][3] + RUNS[i][1]], RUNS[i][2], C)
