@@ -225,11 +225,6 @@ def _sorted(own: Tensor, other: Tensor, points: int, others: int) -> tuple[Tenso
     return order.to(index), other.index_select(0, order), starts.to(index)
 
 
-def _checked(x: Tensor) -> None:
-    if x.dtype not in _SUMS:
-        raise TypeError(f"x has dtype {x.dtype}, wanted one of {', '.join(map(str, _SUMS))}: cast x, or use the CPU")
-
-
 def edge_product_triton(
     x: Tensor,
     frames: Tensor,
@@ -242,7 +237,6 @@ def edge_product_triton(
     paths: Sequence[int],
 ) -> Tensor:
     """``ops.edge_product.edge_product`` on a GPU."""
-    _checked(x)
     plan = EdgePaths.of(tuple(degrees_in), tuple(degrees_out), tuple(paths))
     channels = x.shape[2]
     y = x.new_empty(points, plan.rows_out[-1], channels)
@@ -272,7 +266,6 @@ def edge_product_grad_triton(
     torque: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """``ops.edge_product.edge_product_grad`` on a GPU."""
-    _checked(x)
     plan = EdgePaths.of(tuple(degrees_in), tuple(degrees_out), tuple(paths))
     points, _, channels = x.shape
     x, frames, weights, grad = (t.contiguous() for t in (x, frames, weights, grad))
