@@ -14,7 +14,7 @@ from torch import Tensor
 
 from armillary.groups import Irreps
 from armillary.nn import EdgeProduct, edge_frames
-from armillary.ops import edge_product_cpu, edge_product_triton
+from armillary.ops import edge_product_cpu, edge_product_triton, edge_product_triton_kernels
 from armillary.ops.edge_paths import EdgePaths
 from armillary.ops.edge_product import (
     _edge_product_cuda,
@@ -28,16 +28,26 @@ INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cpu" if INTERPRETED else "cuda"
 CASES = {
     "scalars": ("5x0e", 0, "5x0e", 3, 6),
-    "both parities": ("3x0e+3x0o+3x1o+3x1e+3x2e", 2, "3x1e+3x2e+3x0o", 3, 5),
-    "from low to high": ("1x1o+1x0e", 7, "1x6e+1x1e+1x3o", 3, 3),
-    "from high to low": ("2x6e+2x3o", 4, "2x2e+2x0e+2x3e", 2, 3),
-    "a stream twice": ("33x1o+33x0e+33x1o", 1, "33x1o+33x1o", 5, 9),
+    "both parities": ("3x0e+3x0o+3x1o+3x1e+3x2e", 2, "3x1e+3x2e+3x0o", 2, 4),
+    "from low to high": ("1x1o+1x0e", 7, "1x6e+1x1e+1x3o", 2, 2),
+    "from high to low": ("2x6e+2x3o", 4, "2x2e+2x0e+2x3e", 2, 2),
+    "a stream twice": ("33x1o+33x0e+33x1o", 1, "33x1o+33x1o", 4, 6),
     "two blocks of channels": ("130x0e+130x1o", 1, "130x1o+130x1e", 2, 3),
 }
 
+if INTERPRETED:
+    # At each call within a kernel the interpreter replaces all functions of the language again, which takes longer than
+    # the call. For functions in the file of the kernel it has done so at the launch.
+    from triton.runtime.interpreter import InterpretedFunction
 
-def channels(irreps: str, count: int) -> str:
-    return "+".join(f"{count}x{irrep}" for irrep in irreps.split("+"))
+    plain_call = InterpretedFunction.__call__
+
+    def call(self: InterpretedFunction, *arguments: object, **more: object) -> object:
+        if self.fn.__module__ == edge_product_triton_kernels.__name__:
+            return self.rewrite()(*arguments, **more)
+        return plain_call(self, *arguments, **more)
+
+    InterpretedFunction.__call__ = call
 
 
 def problem(layer: EdgeProduct, points: int, edges: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> tuple:
@@ -52,10 +62,10 @@ def problem(layer: EdgeProduct, points: int, edges: int, dtype: torch.dtype = to
         )
     )
     r[:2] = torch.tensor([[0.0, 0, 1.5], [0, 0, -0.5]])[:edges]
-    source, target = (torch.randint(n - 1, (edges,), generator=g) for n in (points, points + 2))
+    source, target = (torch.randint(n - 1, (edges,), generator=g) for n in (points, points + 1))
     source[-1], target[-1] = source[0], target[0]
     floats = [t.to(dtype).to(DEVICE) for t in (x, edge_frames(r, layer.lmax + 1), weights)]
-    return *floats, source.to(DEVICE), target.to(DEVICE), points + 2, *layer._numbers
+    return *floats, source.to(DEVICE), target.to(DEVICE), points + 1, *layer._numbers
 
 
 def error(found: Tensor, wanted: Tensor) -> float:
@@ -83,26 +93,24 @@ def test_it_is_the_reference(name: str) -> None:
 
 
 def test_without_the_torque() -> None:
-    check(problem(EdgeProduct("3x0e+3x1o", 1, "3x0e+3x1o"), 3, 5), 1e-12, torque=False)
+    check(problem(EdgeProduct("3x0e+3x1o", 1, "3x0e+3x1o"), 2, 3), 1e-12, torque=False)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 def test_lower_precision(dtype: torch.dtype) -> None:
     """Half precision is summed in float32, and rounded once."""
-    arguments = problem(EdgeProduct("3x0e+3x2e", 4, "3x0e+3x2e"), 3, 6, dtype)
+    arguments = problem(EdgeProduct("3x0e+3x2e", 4, "3x0e+3x2e"), 2, 4, dtype)
     check(arguments, 1e-5 if dtype == torch.float32 else torch.finfo(dtype).eps)
 
 
-@pytest.mark.parametrize("registers", [1, 40])
-def test_several_launches(monkeypatch: pytest.MonkeyPatch, registers: int) -> None:
+def test_several_launches(monkeypatch: pytest.MonkeyPatch) -> None:
     """The streams of the result one by one, or a few at a time: also the torque is a sum over launches then."""
-    monkeypatch.setattr(edge_product_triton, "_REGISTERS", registers)
+    monkeypatch.setattr(edge_product_triton, "_REGISTERS", 30)
     launches.cache_clear()
-    layer = EdgeProduct(channels("0e+1o+1e", 2), 1, channels("0e+1o+1e", 2))
+    layer = EdgeProduct("2x0e+2x1o+2x1e", 1, "2x0e+2x1o+2x1e")
     try:
-        assert len(launches(layer._plan, False, 8)) == (3 if registers == 1 else 2)
-        assert len(launches(layer._plan, True, 8)) > 1
-        check(problem(layer, 3, 5), 1e-12)
+        assert [len(launches(layer._plan, back, 8)) for back in (False, True)] == [2, 3]
+        check(problem(layer, 2, 3), 1e-12)
     finally:
         launches.cache_clear()
 
@@ -112,7 +120,7 @@ def test_paths_in_any_order_and_streams_without_one() -> None:
     paths = [(2, 1, 0), (0, 2, 2), (2, 0, 2), (0, 1, 2), (0, 1, 0), (2, 3, 2), (2, 1, 2)]
     plan = EdgePaths((1, 0, 2), (1, 1, 2), tuple(p for p in paths if p not in {(2, 0, 2), (0, 1, 2), (0, 1, 0)}))
     layer = EdgeProduct("3x1o+3x0e+3x2e", 3, "3x1o+3x1o+3x2e")
-    x, frames, weights, source, target, points, *_ = problem(layer, 3, 6)
+    x, frames, weights, source, target, points, *_ = problem(layer, 2, 4)
     numbers = list(plan.degrees_in), list(plan.degrees_out), plan.flat
     arguments = x, frames, weights[:, : len(plan.paths)], source, target, points, *numbers
     check(arguments, 1e-12)
@@ -121,13 +129,13 @@ def test_paths_in_any_order_and_streams_without_one() -> None:
 
 def test_results_are_the_same_bit_by_bit() -> None:
     """In every run, and whatever edges of other points stand between those of a point."""
-    x, frames, weights, source, target, *rest = problem(EdgeProduct("4x0e+4x1o", 1, "4x0e+4x1o"), 3, 12, torch.float32)
+    x, frames, weights, source, target, *rest = problem(EdgeProduct("4x0e+4x1o", 1, "4x0e+4x1o"), 3, 8, torch.float32)
     y = _edge_product_cuda(x, frames, weights, source, target, *rest)
     assert torch.equal(_edge_product_cuda(x, frames, weights, source, target, *rest), y)
     order = target.argsort(stable=True)
     again = _edge_product_cuda(x, frames[order], weights[order], source[order], target[order], *rest)
     assert torch.equal(again, y)
-    backwards = torch.arange(11, -1, -1, device=DEVICE)
+    backwards = torch.arange(7, -1, -1, device=DEVICE)
     other = _edge_product_cuda(x, *(t[backwards] for t in (frames, weights, source, target)), *rest)
     assert not torch.equal(other, y)  # sums in another order: the check above is one
 
@@ -162,7 +170,7 @@ def test_no_edges_no_points_no_channels() -> None:
 
 
 def test_numbers_that_are_not_read_do_not_matter() -> None:
-    """Beside the channels of a point and beyond the last there may be anything: a product with zero would keep a nan."""
+    """Beside the channels of a point there may be anything: a product with zero would keep a nan."""
     x, frames, weights, *rest = problem(EdgeProduct("3x0e+3x1o", 1, "3x0e+3x1o"), 3, 6)
     y = _edge_product_cuda(x, frames, weights, *rest)
     guarded = x.new_full((5, *x.shape[1:]), float("nan"))
@@ -187,11 +195,11 @@ def test_numbers_of_points_that_are_not_there(row: int, number: int) -> None:
 @pytest.mark.skipif(not INTERPRETED, reason="the kernels of the CPU are the twin")
 def test_gradients_through_the_operator(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of features, edge vectors and weights of a layer, and their own gradients."""
-    layer = EdgeProduct("2x0e+2x1o", 2, "2x0e+2x1o+2x1e")
+    layer = EdgeProduct("2x0e+2x1o", 1, "2x1o")
     g = torch.Generator().manual_seed(1)
-    shapes = (3, layer.irreps_in.dim), (5, 3), (5, layer.weight_numel)
+    shapes = (3, layer.irreps_in.dim), (4, 3), (4, layer.weight_numel)
     inputs = [torch.randn(shape, generator=g, dtype=torch.float64).requires_grad_() for shape in shapes]
-    edges = torch.tensor([[0, 1, 2, 0, 0], [2, 0, 1, 2, 0]])
+    edges = torch.tensor([[0, 1, 0, 0], [2, 0, 2, 0]])
 
     def gradients() -> list[Tensor]:
         x, r, weights = inputs
@@ -199,13 +207,15 @@ def test_gradients_through_the_operator(monkeypatch: pytest.MonkeyPatch) -> None
         first = torch.autograd.grad(y.sin().sum(), inputs, create_graph=True)
         return [y, *first, *torch.autograd.grad(sum(t.sin().sum() for t in first), inputs)]
 
+    monkeypatch.setattr(edge_product_cpu, "edge_product_cpu", edge_product_reference)
+    monkeypatch.setattr(edge_product_cpu, "edge_product_grad_cpu", edge_product_grad_reference)
     wanted = gradients()
     calls = []
     for name in ("edge_product", "edge_product_grad"):
         kernel = getattr(edge_product_triton, f"{name}_triton")
         monkeypatch.setattr(edge_product_cpu, f"{name}_cpu", lambda *a, kernel=kernel: calls.append(1) or kernel(*a))
     for mine, theirs in zip(gradients(), wanted, strict=True):
-        assert error(mine, theirs) < 1e-12
+        assert error(mine.detach(), theirs.detach()) < 1e-12
     assert len(calls) == 3  # the product, its gradient, and the product again in the gradient of the gradient
 
 

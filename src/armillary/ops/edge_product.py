@@ -8,8 +8,8 @@ itself change nothing: τ_z = 0. The gradients are plain expressions in torch on
 exist.
 
 The functions named ``*_reference`` serve every device and dtype, and keep values of the size edges × components. On the
-CPU float32 and float64 go to the compiled kernels of ``ops.edge_product_cpu``, on a GPU these and half precision to those
-of ``ops.edge_product_triton``; neither keeps any.
+CPU float32 and float64 go to the compiled kernels of ``ops.edge_product_cpu``, on a GPU these and half precision to
+those of ``ops.edge_product_triton``; neither keeps any.
 
 Shape legend: P points of the input, Q of the output, E edges, K and M components in and out, C channels, W paths, S
 numbers of a frame (``ops.edge_wigner``).

@@ -102,9 +102,7 @@ def _streams(degrees: Sequence[int], rows: Sequence[int], chosen: Sequence[int])
     for number in chosen:
         l = degrees[number]
         size = 2 * l + 1
-        found[number] = Stream(
-            size, triton.next_power_of_2(size), rows[number], held, wigner_size(l - 1), _sparse(l)
-        )
+        found[number] = Stream(size, triton.next_power_of_2(size), rows[number], held, wigner_size(l - 1), _sparse(l))
         held += size
     return found
 

@@ -1,30 +1,30 @@
 """The two Triton kernels of the product with the harmonics of edges; ``ops.edge_product_triton`` launches them.
 
-One program is one warp: a point, or a few where channels are fewer than lanes, and a block of channels. It goes over
-the edges of the point in their order and adds in registers, so that nothing of the size edges × components exists, no
-two programs write to the same place, and every run gives the same bits. A lane has its own channels and all components
-of them. Wigner matrices are read number by number, the same number for the whole warp, and every coefficient is written
-out: blocks are not padded, components do not move between lanes, and what is zero is not multiplied.
+A program is one warp: a point and a block of channels. It goes over the edges of the point in their order and adds in
+registers, so that nothing of the size edges × components exists, no two programs write to the same place, and every run
+gives the same bits. A lane has one, two or four channels and all components of them. What belongs to the edge, a number
+of its frame, is the same for all lanes; what couples components is written out number by number. So blocks are not
+padded, nothing goes from lane to lane but the sum of the torque, and zeros are not multiplied.
 
-Count, for one edge and channel with all paths up to L (2 L + 1 components of degree L, R = Σ_l (2l + 1)²):
+Count, for one edge with all paths up to L (R numbers of a frame, n of Clebsch–Gordan, c pairs of components): forward
+2R + n + c multiply-adds for each channel, backward 3R + 2n + 2c, and c and the generators for the torque. Bytes are
+those no cache can spare, for 32 channels of float32: W weights of a channel, their gradients, the frame.
 
-    forward    2 R multiply-adds to turn, n to weigh the coefficients, c to couple,
-    backward   3 R                        n                          3 c, and n for the gradient of the weights,
+    L     R     n     c     W    forward   backward   torque    bytes forward   backward
+    2    35    19    19    11        108        181       67            1 548      2 956
+    4   165   108    85    42        523        881      277            6 036     11 412
+    6   455   365   231   106      1 506      2 557      663           15 388     28 956
 
-    L         R      n      c    weights    forward    backward    operations/byte of a float32 weight
-    2        35     19     19        11        108         200                                     4.9
-    4       165     85     65        42        480         860                                     5.7
-    6       455    231    147       106       1288        2268                                     6.1
+That is 4 to 7 operations for a byte, where a GPU has more than ten: weights, which no two edges share, bound the
+time, not arithmetic. From a memory of 4.8 TB/s an edge takes at least 0.3, 1.3, 3.2 ns forward and 0.6, 2.4, 6.0 ns backward.
+Tensor cores would not help: blocks padded to 16 × 16 have eight times the multiply-adds at L = 4. What comes next is the
+number of instructions that read: a warp reads each number of a frame once or, where registers do not hold it, for each
+turn, R to 3R of them, against W + 2 (L + 1)² for weights and features. Several channels in a lane share them.
 
-No edge shares its weights: they come from memory once in either pass, and their gradients go there once. A GPU with
-ten float32 operations to a byte of memory traffic waits for the weights, not for arithmetic; tensor cores, which want
-blocks padded to 16 × 16, would have eight times the work at L = 4. The other numbers of an edge are R of its frame for
-each block of channels, and features that come from cache. What is left is reading: of R numbers of a frame, each twice
-or three times, by instructions of which a multiprocessor starts one a cycle. ``ops.edge_product_triton`` gives a lane
-several channels where they fit its registers, which share these reads.
+Fewer than 32 channels leave lanes idle. A point of very many edges is one program, and takes its time.
 
-Legend: P points that are summed into, E edges, C channels; LANES = POINTS · CHANNELS. Offsets within an edge or a point
-are constants of the program; the number of a point or edge is 64 bits wide before it is multiplied.
+Legend: P points that are summed into, E edges, C channels. Offsets within an edge or a point are constants of the
+program; numbers of edges and points are 64 bits wide before they are multiplied.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _place(starts, C: tl.constexpr, CHANNELS: tl.constexpr):  # type: ignore[no-
 def _zeros(COUNT: tl.constexpr, CHANNELS: tl.constexpr, SUM: tl.constexpr):  # type: ignore[no-untyped-def]
     rows = ()
     for _ in tl.static_range(COUNT):
-        rows += (tl.zeros((CHANNELS,), SUM),)
+        rows += (tl.full((CHANNELS,), 0.0, SUM),)
     return rows
 
 
@@ -69,7 +69,7 @@ def _unpacked(values, WIDE: tl.constexpr, CHANNELS: tl.constexpr):  # type: igno
 def _packed(rows, START: tl.constexpr, STEP: tl.constexpr, WIDE: tl.constexpr):  # type: ignore[no-untyped-def]
     """Every STEP-th of the rows, as (CHANNELS, WIDE); beyond the last of them, the last again."""
     if WIDE == 1:
-        values = rows[START if START < len(rows) else len(rows) - 1][:, None]
+        values = rows[START if len(rows) > START else len(rows) - 1][:, None]
     else:
         even = _packed(rows, START, 2 * STEP, WIDE // 2)
         odd = _packed(rows, START + STEP, 2 * STEP, WIDE // 2)
@@ -119,7 +119,9 @@ def _turned(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _plus_turned_back(rows, parts, frame, STREAM: tl.constexpr, START: tl.constexpr, EVICT: tl.constexpr, SUM: tl.constexpr):  # type: ignore[no-untyped-def]
+def _plus_turned_back(
+    rows, parts, frame, STREAM: tl.constexpr, START: tl.constexpr, EVICT: tl.constexpr, SUM: tl.constexpr
+):  # type: ignore[no-untyped-def]
     """rows + Dᵀ parts of one stream, which begins in parts at START."""
     n: tl.constexpr = STREAM.size
     D = frame + STREAM.block
@@ -148,7 +150,7 @@ def _factors(held, PAIR: tl.constexpr, CHANNELS: tl.constexpr, SUM: tl.constexpr
     """Σ_paths w c_m of a pair of streams, by order m."""
     factors = ()
     for m in tl.static_range(len(PAIR.coefficients[0])):
-        total = tl.zeros((CHANNELS,), SUM)
+        total = tl.full((CHANNELS,), 0.0, SUM)
         for p in tl.static_range(len(PAIR.paths)):
             if PAIR.coefficients[p][m] != 0:
                 total += held[PAIR.paths[p]] * PAIR.coefficients[p][m]
@@ -173,7 +175,7 @@ def _plus_coupled(rows, parts, factors, START: tl.constexpr, FROM: tl.constexpr,
 @triton.jit
 def _product(parts, grads, ORDER: tl.constexpr, FROM: tl.constexpr, TABLE: tl.constexpr):  # type: ignore[no-untyped-def]
     """The gradient of the factor of one order."""
-    total = tl.zeros_like(grads[0])
+    total = tl.full(grads[0].shape, 0.0, grads[0].dtype)
     for k in tl.static_range(len(TABLE)):
         if TABLE[k][1] == ORDER:
             if TABLE[k][2] > 0:
@@ -190,11 +192,11 @@ def _weight_gradients(sums, parts, grads, PAIR: tl.constexpr):  # type: ignore[n
     for m in tl.static_range(len(PAIR.coefficients[0])):
         products += (_product(parts, grads, m, PAIR.input.held, PAIR.forward),)
     for p in tl.static_range(len(PAIR.paths)):
-        total = tl.zeros_like(grads[0])
+        total = tl.full(grads[0].shape, 0.0, grads[0].dtype)
         for m in tl.static_range(len(products)):
             if PAIR.coefficients[p][m] != 0:
                 total += products[m] * PAIR.coefficients[p][m]
-        sums = sums[: PAIR.paths[p]] + (total,) + sums[PAIR.paths[p] + 1 :]
+        sums = sums[: PAIR.paths[p]] + (total,) + sums[PAIR.paths[p] + 1 :]  # noqa: RUF005  (triton has no other)
     return sums
 
 
@@ -287,8 +289,8 @@ def sum_edges_back(  # type: ignore[no-untyped-def]
         for i in tl.static_range(len(PLAN.inputs)):
             parts += _turned(x + point * (PLAN.rows_in * C), channel, frame, PLAN.inputs[i], C, CHANNELS, SUM)
         back = _zeros(PLAN.held, CHANNELS, SUM)
-        about_x = tl.zeros((CHANNELS,), SUM)
-        about_y = tl.zeros((CHANNELS,), SUM)
+        about_x = tl.full((CHANNELS,), 0.0, SUM)
+        about_y = tl.full((CHANNELS,), 0.0, SUM)
         for o in tl.static_range(len(PLAN.outputs)):
             w = _weights(weights + edge * (PLAN.paths * C), channel, PLAN.runs[o], C, CHANNELS, SUM)
             grads = _turned(upper, channel, frame, PLAN.outputs[o], C, CHANNELS, SUM)

@@ -14,8 +14,8 @@ def triton_found(what: str, module: str) -> bool:
         import triton  # noqa: F401
     except ImportError as error:
         warnings.warn(
-            f"triton cannot be imported ({error}), so {what}. Wanted: the compiled kernels of {module}. Fix: pip install "
-            "triton",
+            f"triton cannot be imported ({error}), so {what}. Wanted: the compiled kernels of {module}. Fix: pip "
+            "install triton",
             stacklevel=3,
         )
         return False
