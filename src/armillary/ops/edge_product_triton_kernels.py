@@ -15,11 +15,11 @@ those no cache can spare, for 32 channels of float32: W weights of a channel, th
     4   165   108    85    42        523        881      277            6 036     11 412
     6   455   365   231   106      1 506      2 557      663           15 388     28 956
 
-That is 4 to 7 operations for a byte, where a GPU has more than ten: weights, which no two edges share, bound the
-time, not arithmetic. From a memory of 4.8 TB/s an edge takes at least 0.3, 1.3, 3.2 ns forward and 0.6, 2.4, 6.0 ns backward.
-Tensor cores would not help: blocks padded to 16 × 16 have eight times the multiply-adds at L = 4. What comes next is the
-number of instructions that read: a warp reads each number of a frame once or, where registers do not hold it, for each
-turn, R to 3R of them, against W + 2 (L + 1)² for weights and features. Several channels in a lane share them.
+That is 4 to 7 operations for a byte, where a GPU has more than ten: weights, which no two edges share, bound the time,
+not arithmetic. From a memory of 4.8 TB/s an edge takes at least 0.3, 1.3, 3.2 ns forward and 0.6, 2.4, 6.0 ns backward.
+Tensor cores would not help: blocks padded to 16 × 16 have eight times the multiply-adds at L = 4. What comes next is
+the number of instructions that read: a warp reads each number of a frame once or, where registers do not hold it, for
+each turn, R to 3R of them, against W + 2 (L + 1)² for weights and features. Several channels in a lane share them.
 
 Fewer than 32 channels leave lanes idle. A point of very many edges is one program, and takes its time.
 
