@@ -140,6 +140,14 @@ def test_results_are_the_same_bit_by_bit() -> None:
     assert not torch.equal(other, y)  # sums in another order: the check above is one
 
 
+def test_edges_are_taken_in_their_order() -> None:
+    target, source = torch.tensor([[2, 0, 2, 4, 0, 2], [1, 0, 0, 1, 1, 0]], device=DEVICE)
+    order, others, starts = edge_product_triton._sorted(target, source, 6, 2)
+    assert order.tolist() == [1, 4, 0, 2, 5, 3]
+    assert others.tolist() == [0, 1, 1, 0, 0, 1]
+    assert starts.tolist() == [0, 2, 2, 5, 5, 6, 6]
+
+
 def test_strided_arguments() -> None:
     x, frames, weights, *rest = problem(EdgeProduct("4x0e+4x1o", 1, "4x0e+4x1o"), 3, 5)
     y = _edge_product_cuda(x, frames, weights, *rest)

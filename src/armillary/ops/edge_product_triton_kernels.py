@@ -27,6 +27,9 @@ Legend: P points that are summed into, E edges, C channels. Offsets within an ed
 program; numbers of edges and points are 64 bits wide before they are multiplied.
 """
 
+# mypy: disable-error-code="no-untyped-def, assignment"
+# Types are triton's here: a tuple grows by assignment.
+
 from __future__ import annotations
 
 import triton
@@ -34,7 +37,7 @@ import triton.language as tl
 
 
 @triton.jit
-def _place(starts, C: tl.constexpr, CHANNELS: tl.constexpr):  # type: ignore[no-untyped-def]
+def _place(starts, C: tl.constexpr, CHANNELS: tl.constexpr):
     """The point of the program, where its edges begin and end, and the channels of the lanes."""
     block = tl.program_id(0)
     point = block // ((C + CHANNELS - 1) // CHANNELS)
@@ -43,7 +46,7 @@ def _place(starts, C: tl.constexpr, CHANNELS: tl.constexpr):  # type: ignore[no-
 
 
 @triton.jit
-def _zeros(COUNT: tl.constexpr, CHANNELS: tl.constexpr, SUM: tl.constexpr):  # type: ignore[no-untyped-def]
+def _zeros(COUNT: tl.constexpr, CHANNELS: tl.constexpr, SUM: tl.constexpr):
     rows = ()
     for _ in tl.static_range(COUNT):
         rows += (tl.full((CHANNELS,), 0.0, SUM),)
@@ -51,7 +54,7 @@ def _zeros(COUNT: tl.constexpr, CHANNELS: tl.constexpr, SUM: tl.constexpr):  # t
 
 
 @triton.jit
-def _unpacked(values, WIDE: tl.constexpr, CHANNELS: tl.constexpr):  # type: ignore[no-untyped-def]
+def _unpacked(values, WIDE: tl.constexpr, CHANNELS: tl.constexpr):
     """(CHANNELS, WIDE) as a tuple of WIDE columns."""
     if WIDE == 1:
         rows = (tl.reshape(values, (CHANNELS,)),)
@@ -66,7 +69,7 @@ def _unpacked(values, WIDE: tl.constexpr, CHANNELS: tl.constexpr):  # type: igno
 
 
 @triton.jit
-def _packed(rows, START: tl.constexpr, STEP: tl.constexpr, WIDE: tl.constexpr):  # type: ignore[no-untyped-def]
+def _packed(rows, START: tl.constexpr, STEP: tl.constexpr, WIDE: tl.constexpr):
     """Every STEP-th of the rows, as (CHANNELS, WIDE); beyond the last of them, the last again."""
     if WIDE == 1:
         values = rows[START if len(rows) > START else len(rows) - 1][:, None]
@@ -78,7 +81,7 @@ def _packed(rows, START: tl.constexpr, STEP: tl.constexpr, WIDE: tl.constexpr): 
 
 
 @triton.jit
-def _loaded(  # type: ignore[no-untyped-def]
+def _loaded(
     field, channel, COUNT: tl.constexpr, WIDE: tl.constexpr, C: tl.constexpr, CHANNELS: tl.constexpr, SUM: tl.constexpr
 ):
     """COUNT rows of channels as a tuple. One instruction of Triton's for all of them: the passes of its compiler that
@@ -95,16 +98,14 @@ def _loaded(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _store(field, channel, rows, WIDE: tl.constexpr, C: tl.constexpr):  # type: ignore[no-untyped-def]
+def _store(field, channel, rows, WIDE: tl.constexpr, C: tl.constexpr):
     row = tl.arange(0, WIDE)[None, :]
     there = (row < len(rows)) & (channel < C)[:, None]
     tl.store(field + (row * C + channel[:, None]), _packed(rows, 0, 1, WIDE), mask=there)
 
 
 @triton.jit
-def _turned(  # type: ignore[no-untyped-def]
-    field, channel, frame, STREAM: tl.constexpr, C: tl.constexpr, CHANNELS: tl.constexpr, SUM: tl.constexpr
-):
+def _turned(field, channel, frame, STREAM: tl.constexpr, C: tl.constexpr, CHANNELS: tl.constexpr, SUM: tl.constexpr):
     """The components of D x of one stream."""
     n: tl.constexpr = STREAM.size
     seen = _loaded(field + STREAM.row * C, channel, n, STREAM.wide, C, CHANNELS, SUM)
@@ -121,7 +122,7 @@ def _turned(  # type: ignore[no-untyped-def]
 @triton.jit
 def _plus_turned_back(
     rows, parts, frame, STREAM: tl.constexpr, START: tl.constexpr, EVICT: tl.constexpr, SUM: tl.constexpr
-):  # type: ignore[no-untyped-def]
+):
     """rows + Dᵀ parts of one stream, which begins in parts at START."""
     n: tl.constexpr = STREAM.size
     D = frame + STREAM.block
@@ -135,9 +136,7 @@ def _plus_turned_back(
 
 
 @triton.jit
-def _weights(  # type: ignore[no-untyped-def]
-    weights, channel, RUNS: tl.constexpr, C: tl.constexpr, CHANNELS: tl.constexpr, SUM: tl.constexpr
-):
+def _weights(weights, channel, RUNS: tl.constexpr, C: tl.constexpr, CHANNELS: tl.constexpr, SUM: tl.constexpr):
     """The weights of an edge for one stream of the output."""
     held = ()
     for i in tl.static_range(len(RUNS)):
@@ -146,7 +145,7 @@ def _weights(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _factors(held, PAIR: tl.constexpr, CHANNELS: tl.constexpr, SUM: tl.constexpr):  # type: ignore[no-untyped-def]
+def _factors(held, PAIR: tl.constexpr, CHANNELS: tl.constexpr, SUM: tl.constexpr):
     """Σ_paths w c_m of a pair of streams, by order m."""
     factors = ()
     for m in tl.static_range(len(PAIR.coefficients[0])):
@@ -159,7 +158,7 @@ def _factors(held, PAIR: tl.constexpr, CHANNELS: tl.constexpr, SUM: tl.constexpr
 
 
 @triton.jit
-def _plus_coupled(rows, parts, factors, START: tl.constexpr, FROM: tl.constexpr, TABLE: tl.constexpr):  # type: ignore[no-untyped-def]
+def _plus_coupled(rows, parts, factors, START: tl.constexpr, FROM: tl.constexpr, TABLE: tl.constexpr):
     """rows, to those of one stream from START on being added what TABLE couples of another stream (``Coupling``)."""
     found = rows[:START]
     for k in tl.static_range(len(TABLE)):
@@ -173,7 +172,7 @@ def _plus_coupled(rows, parts, factors, START: tl.constexpr, FROM: tl.constexpr,
 
 
 @triton.jit
-def _product(parts, grads, ORDER: tl.constexpr, FROM: tl.constexpr, TABLE: tl.constexpr):  # type: ignore[no-untyped-def]
+def _product(parts, grads, ORDER: tl.constexpr, FROM: tl.constexpr, TABLE: tl.constexpr):
     """The gradient of the factor of one order."""
     total = tl.full(grads[0].shape, 0.0, grads[0].dtype)
     for k in tl.static_range(len(TABLE)):
@@ -186,7 +185,7 @@ def _product(parts, grads, ORDER: tl.constexpr, FROM: tl.constexpr, TABLE: tl.co
 
 
 @triton.jit
-def _weight_gradients(sums, parts, grads, PAIR: tl.constexpr):  # type: ignore[no-untyped-def]
+def _weight_gradients(sums, parts, grads, PAIR: tl.constexpr):
     """sums, with Σ_m c_m · (gradient of the factor of m) at the paths of a pair of streams."""
     products = ()
     for m in tl.static_range(len(PAIR.coefficients[0])):
@@ -201,7 +200,7 @@ def _weight_gradients(sums, parts, grads, PAIR: tl.constexpr):  # type: ignore[n
 
 
 @triton.jit
-def _plus_torque(torque, a, b, STREAM: tl.constexpr, AXIS: tl.constexpr, START: tl.constexpr):  # type: ignore[no-untyped-def]
+def _plus_torque(torque, a, b, STREAM: tl.constexpr, AXIS: tl.constexpr, START: tl.constexpr):
     """torque + <a, G b> about one axis; a and b begin at START."""
     for i in tl.static_range(len(STREAM.generators[AXIS])):
         torque += (
@@ -212,14 +211,14 @@ def _plus_torque(torque, a, b, STREAM: tl.constexpr, AXIS: tl.constexpr, START: 
 
 
 @triton.jit
-def _stream(rows, STREAM: tl.constexpr):  # type: ignore[no-untyped-def]
+def _stream(rows, STREAM: tl.constexpr):
     return rows[STREAM.held : STREAM.held + STREAM.size]
 
 
 # A pointer is not known to be aligned: Triton would read 16 bytes at a time, and have a lane that holds its row only,
 # and its four channels, pass them on to other lanes by shuffles and shared memory.
 @triton.jit(do_not_specialize_on_alignment=["x", "frames", "weights", "y"])
-def sum_edges(  # type: ignore[no-untyped-def]
+def sum_edges(
     x,  # (P', K, C)
     frames,  # (E, S)
     weights,  # (E, W, C)
@@ -259,7 +258,7 @@ def sum_edges(  # type: ignore[no-untyped-def]
 
 
 @triton.jit(do_not_specialize_on_alignment=["x", "frames", "weights", "grad", "gx", "gw", "torques"])
-def sum_edges_back(  # type: ignore[no-untyped-def]
+def sum_edges_back(
     x,  # (P, K, C)
     frames,  # (E, S)
     weights,  # (E, W, C)
@@ -325,6 +324,6 @@ def sum_edges_back(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _store_weights(field, channel, sums, RUNS: tl.constexpr, C: tl.constexpr):  # type: ignore[no-untyped-def]
+def _store_weights(field, channel, sums, RUNS: tl.constexpr, C: tl.constexpr):
     for i in tl.static_range(len(RUNS)):
         _store(field + RUNS[i][0] * C, channel, sums[RUNS[i][3] : RUNS[i][3] + RUNS[i][1]], RUNS[i][2], C)
