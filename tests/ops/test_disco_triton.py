@@ -14,6 +14,7 @@ import torch
 
 from armillary.ops import disco as operators
 from armillary.ops.stencils import make_stencil
+from armillary.ops.triton_found import triton_found
 
 ROOT = Path(__file__).parents[2]
 needs_triton = pytest.mark.skipif(
@@ -48,7 +49,7 @@ def test_on_a_gpu() -> None:
 
 def test_without_triton_it_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "triton", None)
-    operators._triton_found.cache_clear()
+    triton_found.cache_clear()
     stencil = make_stencil(torch.ones(2, 1), torch.tensor([[0, 0], [0, 1]]), torch.tensor([0, 2]), 1, 4, 4)
     x, weight = torch.arange(4.0).reshape(1, 1, 1, 4), torch.ones(1, 1, 1)
     try:
@@ -61,4 +62,4 @@ def test_without_triton_it_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None
             gw = operators._disco_grad_weight_cuda(x, y, stencil, 1, 1)
         assert gw.item() == float((y * y).sum())
     finally:
-        operators._triton_found.cache_clear()
+        triton_found.cache_clear()

@@ -15,15 +15,14 @@ Shape legend: B batch, C input channels, O output channels, G groups, K basis fu
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
-from functools import cache
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from armillary.ops.stencils import pattern, swapped
+from armillary.ops.triton_found import triton_found
 
 _ENTRIES_AT_ONCE = 128  # rows about a pole hold thousands
 
@@ -113,20 +112,9 @@ def _(x: Tensor, grad: Tensor, stencil: Sequence[Tensor], n_functions: int, grou
     return disco_grad_weight_cpu(x, grad, stencil, n_functions, groups)
 
 
-@cache
 def _triton_found() -> bool:
-    """Whether the kernels for a GPU can be made; if not, say so once."""
-    try:
-        import triton  # noqa: F401
-    except ImportError as error:
-        warnings.warn(
-            f"triton cannot be imported ({error}), so DISCO layers on a GPU run in plain torch, one row of the stencil "
-            "at a time, which is slow. Wanted: the compiled kernels of armillary.ops.disco_triton. Fix: pip install "
-            "triton",
-            stacklevel=2,
-        )
-        return False
-    return True
+    slow = "DISCO layers on a GPU run in plain torch, one row of the stencil at a time, which is slow"
+    return triton_found(slow, "armillary.ops.disco_triton")
 
 
 @disco.register_kernel("cuda")

@@ -8,7 +8,8 @@ itself change nothing: τ_z = 0. The gradients are plain expressions in torch on
 exist.
 
 The functions named ``*_reference`` serve every device and dtype, and keep values of the size edges × components. On the
-CPU float32 and float64 go to the compiled kernels of ``ops.edge_product_cpu``, which keep none.
+CPU float32 and float64 go to the compiled kernels of ``ops.edge_product_cpu``, on a GPU these and half precision to
+those of ``ops.edge_product_triton``; neither keeps any.
 
 Shape legend: P points of the input, Q of the output, E edges, K and M components in and out, C channels, W paths, S
 numbers of a frame (``ops.edge_wigner``).
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from armillary.ops.edge_generators import generators, wigner_size
 from armillary.ops.edge_paths import EdgePaths
+from armillary.ops.triton_found import triton_found
 
 
 def blocks_of(frames: Tensor, lmax: int) -> list[Tensor]:
@@ -193,6 +195,55 @@ def _(
     from armillary.ops.edge_product_cpu import edge_product_grad_cpu
 
     return edge_product_grad_cpu(*arguments)
+
+
+def _compiles_on_gpu(x: Tensor, weights: Tensor) -> bool:
+    kinds = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+    if x.dtype not in kinds or x.numel() == 0 or weights.numel() == 0:
+        return False
+    slow = "products with the harmonics of edges on a GPU run in plain torch, which keeps values for each edge"
+    return triton_found(slow, "armillary.ops.edge_product_triton")
+
+
+@edge_product.register_kernel("cuda")
+def _edge_product_cuda(
+    x: Tensor,
+    frames: Tensor,
+    weights: Tensor,
+    source: Tensor,
+    target: Tensor,
+    points: int,
+    degrees_in: Sequence[int],
+    degrees_out: Sequence[int],
+    paths: Sequence[int],
+) -> Tensor:
+    arguments = x, frames, weights, source, target, points, degrees_in, degrees_out, paths
+    if not _compiles_on_gpu(x, weights):
+        return edge_product_reference(*arguments)
+    from armillary.ops.edge_product_triton import edge_product_triton  # triton is imported at first use
+
+    return edge_product_triton(*arguments)
+
+
+@edge_product_grad.register_kernel("cuda")
+def _edge_product_grad_cuda(
+    x: Tensor,
+    frames: Tensor,
+    weights: Tensor,
+    grad: Tensor,
+    source: Tensor,
+    target: Tensor,
+    degrees_in: Sequence[int],
+    degrees_out: Sequence[int],
+    paths: Sequence[int],
+    torque: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    arguments = x, frames, weights, grad, source, target, degrees_in, degrees_out, paths, torque
+    if not _compiles_on_gpu(x, weights):
+        return edge_product_grad_reference(*arguments)
+    from armillary.ops.edge_product_triton import edge_product_grad_triton
+
+    return edge_product_grad_triton(*arguments)
 
 
 @edge_product.register_fake
