@@ -29,7 +29,8 @@ def draw(
         points = sorted((s.seconds_per_epoch, s.scores["force_mae"], l) for (l, k), s in sweep.items() if k == m)
         cost.plot([p[0] for p in points], [p[1] for p in points], "o-", label=f"M = {m}")
         for x, y, l in points:
-            cost.annotate(f"L = {l}", (x, y), textcoords="offset points", xytext=(4, 4), fontsize=8)
+            place = (4, 4) if m % 2 else (-14, -12)  # M = 1 and 2 lie close
+            cost.annotate(f"L = {l}", (x, y), textcoords="offset points", xytext=place, fontsize=8)
     cost.set(xlabel="seconds for an epoch", ylabel="force error, meV/Å", title="eSCN by degree and order")
     cost.legend(frameon=False, fontsize=8)
     for name, found in drifts.items():
