@@ -132,6 +132,42 @@ def test_nearest(k: int) -> None:
     assert bool((found[0] != found[1]).all())
 
 
+@pytest.mark.parametrize("k", [1, 4, 30])
+def test_nearest_in_cells(k: int) -> None:
+    """Three graphs with cells of their own, one a slab and one open: against the k first of a wide radius graph."""
+    number = torch.tensor([0] * 6 + [1] * 2 + [2] * 40)[torch.randperm(48, generator=torch.Generator().manual_seed(1))]
+    x = 3 * points(48)
+    cells = torch.randn(3, 3, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64) + 2 * torch.eye(3)
+    cells[1] *= 0.6
+    wraps = torch.tensor([[True, True, True], [True, False, True], [False, False, False]])
+    found = knn_graph(x, k, number, cells, wraps)
+    every = radius_graph(x, 14.0, number, cells, wraps)
+    r, all_r = (edge_vectors(x, edges, cells, number).norm(dim=1) for edges in (found, every))
+    assert not bool(((found.edge_index[0] == found.edge_index[1]) & (found.shifts == 0).all(1)).any())
+    for i in range(48):
+        own, wanted = r[found.edge_index[1] == i], all_r[every.edge_index[1] == i].sort().values[:k]
+        torch.testing.assert_close(own, wanted, rtol=0, atol=1e-9)
+
+
+def test_nearest_farther_than_even_spacing_says() -> None:
+    """A row of wires: the nearest of each point are its own images along its wire."""
+    x = torch.zeros(20, 3)
+    x[:, 0], x[:, 2] = 50 * torch.arange(20), 0.5
+    found = knn_graph(x, 4, cell=torch.eye(3), periodic=torch.tensor([False, False, True]))
+    assert bool((found.edge_index[0] == found.edge_index[1]).all())
+    assert found.shifts[:, 2].view(20, 4).sort(1).values.unique(dim=0).tolist() == [[-2, -1, 1, 2]]
+
+
+def test_nearest_of_one_atom_are_its_images() -> None:
+    found = knn_graph(torch.tensor([[7.3, -2.0, 0.1]]), 6, cell=torch.eye(3))
+    assert found.edge_index.tolist() == [[0] * 6] * 2
+    assert sorted(map(tuple, found.shifts.tolist())) == sorted(
+        tuple(sign * (k == m) for m in range(3)) for k in range(3) for sign in (-1, 1)
+    )
+    with pytest.raises(ValueError, match="no volume"):
+        knn_graph(torch.zeros(1, 3), 1, cell=torch.zeros(3, 3))
+
+
 def test_complete() -> None:
     batch = torch.tensor([1, 0, 1, 3, 1, 0])
     got = set(map(tuple, complete_graph(batch).edge_index.T.tolist()))

@@ -74,7 +74,7 @@ SCALES = {
 def reproduce(scale: str, out: Path, seeds: int = 3) -> dict[str, Any]:
     """Train every variant and write ``result.json``, ``figure.png`` and ``report.md`` to ``out``.
 
-    The systems are simulated once and kept in ``out/charged.npz``. ``scale``: "tiny" (seconds), "small" (some ten
+    The systems are simulated once and kept in ``out/charged.npz``. ``scale``: "tiny" (seconds), "small" (some five
     minutes for a variant and seed on one core), "paper". Trainings are run directories below ``out/runs``: a recipe
     that was stopped continues from their checkpoints. Returns the content of ``result.json``.
     Raises: ValueError for an unknown scale or seeds < 1.

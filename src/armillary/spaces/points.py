@@ -92,40 +92,39 @@ def radius_graph(
     return _as_neighbours(source[order], target[order], shift[order], positions.device)
 
 
-def knn_graph(positions: Tensor, k: int, batch: Tensor | None = None) -> Neighbours:
-    """Edges from the ``k`` nearest other points of its graph to each point, nearest first; from all others where there
-    are fewer than k.
+def knn_graph(
+    positions: Tensor,
+    k: int,
+    batch: Tensor | None = None,
+    cell: Tensor | None = None,
+    periodic: Tensor | bool | None = None,
+) -> Neighbours:
+    """Edges from the ``k`` nearest other points, or images of points, of its graph to each point, nearest first; from
+    all others where there are fewer than k, which no periodic graph has.
 
-    ``positions`` (points, 3), ``batch`` (points,) as for ``radius_graph``. Not symmetric: j may be near i and not i
-    near j. Which of several equally distant points count is not told, so that a choice among equals is not equivariant.
-    No periodic cells: there ``radius_graph`` with ``max_neighbours`` finds the nearest within a cutoff.
+    ``positions`` (points, 3), ``batch``, ``cell`` and ``periodic`` as for ``radius_graph``: images of the point itself
+    count. Not symmetric: j may be near i and not i near j. Which of several equally distant points count is not told,
+    so that a choice among equals is not equivariant.
 
-    Raises: ValueError for other shapes, positions that are not finite, or k < 1.
+    Raises: ValueError for other shapes, positions or cells that are not finite, a periodic cell without volume, or k <
+    1.
     Source: pinned against all distances by ``tests/spaces/test_points.py``.
     """
-    from scipy.spatial import cKDTree
-
     x, number = _checked(positions, batch)
-    k = checked_integer("k", k, 1)
-    N = len(x)
+    k, N = checked_integer("k", k, 1), len(x)
+    graphs = int(number.max()) + 1 if N else 1
+    cells, wraps = _checked_cells(cell, periodic, graphs)
     if N == 0:
         none = np.zeros(0, np.int64)
         return _as_neighbours(none, none, np.zeros((0, 3), np.int64), positions.device)
-    sizes = np.bincount(number)
-    most = min(k + 1, int(sizes.max()))
-    apart = 2 * math.sqrt(3) * float(np.ptp(x, axis=0).max()) + 1.0  # graphs lie further apart than any is wide
-    lifted = np.concatenate([x, apart * number[:, None].astype(np.float64)], 1)
-    _, found = cKDTree(lifted).query(lifted, k=[*range(1, most + 1)])
-    target = np.repeat(np.arange(N), most)
-    source = found.reshape(-1)
-    sound = source < N
-    same = sound & (number[np.where(sound, source, 0)] == number[target]) & (source != target)
-    source, target = source[same], target[same]
-    kept = (
-        _rank_in_run(target) < k
-    )  # where k + 1 points share one place, the point itself need not be among those found
-    shift = np.zeros((int(kept.sum()), 3), np.int64)
-    return _as_neighbours(source[kept], target[kept], shift, positions.device)
+    complete, endless = complete_cells(cells, wraps), wraps[number].any(1)
+    reach = _first_reach(cells, wraps, np.bincount(number, minlength=graphs), k)
+    while True:
+        source, target, shift, distance = _nearest_images(x, number, complete, wraps, reach, k)
+        # Images are complete up to ``reach``: whoever is among the k nearest, and no farther, is so of all there are.
+        if (np.bincount(target[distance <= reach], minlength=N)[endless] >= k).all():
+            return _as_neighbours(source, target, shift, positions.device)
+        reach *= 1.5
 
 
 def complete_graph(batch: Tensor | int) -> Neighbours:
@@ -195,6 +194,43 @@ def _pairs_by_tree(
     found = targets.sparse_distance_matrix(sources, reach, output_type="ndarray")
     target, image = found["i"].astype(np.int64), found["j"].astype(np.int64)
     return copy[image], target, shift[image] + home[target]
+
+
+def _first_reach(cells: np.ndarray, wraps: np.ndarray, sizes: np.ndarray, k: int) -> float:
+    """A distance within which about k images of evenly spread points lie, in the emptiest periodic graph."""
+    found = [0.0]
+    for lattice, wrap, size in zip(cells, wraps, sizes, strict=True):
+        if wrap.any() and size:
+            volume = math.sqrt(np.linalg.det(lattice[wrap] @ lattice[wrap].T))
+            found.append(float((volume * (k + 1) / size) ** (1 / wrap.sum())))
+    return max(found)
+
+
+def _nearest_images(
+    x: np.ndarray, number: np.ndarray, cells: np.ndarray, wraps: np.ndarray, reach: float, k: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Source, target, shift and distance of the k nearest among the images that may lie within reach, nearest first."""
+    from scipy.spatial import cKDTree
+
+    copy, moved, shift, home = images(x, number, cells, wraps, reach)
+    centre = x - np.einsum("nk,nkd->nd", home, cells[number])
+    most = min(k + 1, int(np.bincount(number[copy]).max()))
+    everything = np.concatenate([centre, moved])
+    apart = (
+        2 * math.sqrt(3) * float(np.ptp(everything, axis=0).max()) + 1.0
+    )  # graphs lie further apart than any is wide
+    tree = cKDTree(np.concatenate([moved, apart * number[copy][:, None].astype(np.float64)], 1))
+    distance, found = tree.query(
+        np.concatenate([centre, apart * number[:, None].astype(np.float64)], 1), [*range(1, most + 1)]
+    )
+    target, distance, found = np.repeat(np.arange(len(x)), most), distance.reshape(-1), found.reshape(-1)
+    there = found < len(copy)
+    target, distance, found = target[there], distance[there], found[there]
+    source, whole = copy[found], shift[found] + home[target]
+    other = (number[source] == number[target]) & ((source != target) | (whole != 0).any(1))
+    source, target, whole, distance = source[other], target[other], whole[other], distance[other]
+    kept = _rank_in_run(target) < k  # where k + 1 points share one place, the point itself need not be among them
+    return source[kept], target[kept], whole[kept], distance[kept]
 
 
 def _pairs_by_vesin(
