@@ -1,4 +1,4 @@
-"""What the Triton kernels must do. ``test_disco_triton.py`` runs this file in a process of its own.
+"""What the Triton kernels must do. ``test_triton.py`` runs this file in a process of its own.
 
 In Triton's interpreter (TRITON_INTERPRET=1, which has to be set before triton is imported) fields lie on the CPU and
 the kernels run as numpy; without it they run on a GPU.

@@ -1,4 +1,4 @@
-"""The Triton kernels become machine code for GPUs that need not be there. ``test_disco_triton.py`` runs this file."""
+"""The Triton kernels become machine code for GPUs that need not be there. ``test_triton.py`` runs this file."""
 
 from __future__ import annotations
 

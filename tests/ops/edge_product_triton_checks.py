@@ -1,4 +1,4 @@
-"""What the Triton kernels of the edge product must do. ``test_edge_product_triton.py`` runs this file by itself.
+"""What the Triton kernels of the edge product must do. ``test_triton.py`` runs this file by itself.
 
 In Triton's interpreter (TRITON_INTERPRET=1, which has to be set before triton is imported) tensors lie on the CPU and
 the kernels run as numpy; without it they run on a GPU.

@@ -1,6 +1,6 @@
 """The Triton kernels of the edge product become machine code for GPUs that need not be there.
 
-``test_edge_product_triton.py`` runs this file.
+``test_triton.py`` runs this file.
 """
 
 from __future__ import annotations
